@@ -1,0 +1,1 @@
+"""What survives a power cut: schema, index, blobs, workitems, audit, migrations."""

@@ -1,0 +1,1 @@
+"""The command line. Every import that costs time is made late."""

@@ -1,0 +1,56 @@
+"""What is known of a stored object before any pixel is decoded; what routes.toml matches on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from echonode.core.clip import Mode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Facts of one instance. Times in ms, rates in frames a second, None where the header does not tell.
+
+    `mode` and `mode_reason` follow the rules of the ultrasound regions; colour inside the pixels is judged later, by
+    the runner. `derived` is True for objects that this node made: they are never routed.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    transfer_syntax_uid: str
+    modality: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    calling_ae: str = ""
+    image_type: tuple[str, ...] = ()
+    mode: Mode = Mode.UNKNOWN
+    mode_reason: str = ""
+    view: str | None = None
+    view_reason: str = ""
+    stage: str | None = None
+    rows: int = 0
+    columns: int = 0
+    frames: int = 1
+    has_pixels: bool = False
+    frame_time_ms: float | None = None
+    longest_gap_ms: float | None = None
+    frame_rate: float | None = None
+    heart_rate: float | None = None
+    photometric: str = ""
+    calibrated: bool = False
+    patient_id: str = ""
+    study_description: str = ""
+    series_description: str = ""
+    derived: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as plain JSON values."""
+        return asdict(self) | {"mode": str(self.mode), "image_type": list(self.image_type)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Facts:
+        """The inverse of `as_dict`."""
+        return cls(**(values | {"mode": Mode(values["mode"]), "image_type": tuple(values["image_type"])}))

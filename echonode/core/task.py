@@ -1,0 +1,74 @@
+"""How a task is known without importing it: strings that are resolved where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from echonode.core.clip import Clip
+from echonode.core.errors import NotFound
+from echonode.core.results import Result
+
+ENTRY_POINT_GROUP = "echonode.tasks"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSpec:
+    """A task: `name` as in routes.toml; `runner`, `importers` and `recipe` are "module:attribute", loaded late.
+
+    `runner` names a callable `(package: Package, device: str, threads: int) -> Runner`. `importers` maps a checkpoint
+    kind (superslomo) to a callable `(source: Path, folder: Path, options: Mapping[str, str]) -> Mapping[str, Any]`
+    that writes safetensors files into `folder` and returns the manifest's `architecture`, `config`, `input`, `output`
+    and `trained_on`; the registry writes manifest and card.
+    """
+
+    name: str
+    title: str
+    runner: str
+    importers: Mapping[str, str] = field(default_factory=dict)
+    recipe: str | None = None
+    level: str = "instance"
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """Loads once, runs many times, inside a runner process."""
+
+    def run(
+        self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
+    ) -> list[tuple[Result, ...]]:
+        """Results for each clip, in order; a refusal is an Ineligible, never an exception."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how far a run is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` steps are finished."""
+        ...
+
+
+def resolve(reference: str) -> Any:
+    """The object that "module:attribute" names; importing it may load torch.
+
+    Raises:
+        NotFound: there is no such module or attribute.
+    """
+    module, _, attribute = reference.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise NotFound(f"{reference}: {error}") from error
+
+
+def installed_tasks() -> dict[str, TaskSpec]:
+    """Every task that an installed package announces under `echonode.tasks`, by name; imports no torch."""
+    found: dict[str, TaskSpec] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        spec = point.load()
+        found[spec.name] = spec
+    return dict(sorted(found.items()))

@@ -1,0 +1,1 @@
+"""Results to DICOM objects. Pure: no sockets, no torch."""

@@ -1,0 +1,1 @@
+"""Network edge 1: every DICOM association, no decisions."""

@@ -1,0 +1,1 @@
+"""Where a runner runs: local processes, batching, devices."""

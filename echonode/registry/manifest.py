@@ -1,0 +1,78 @@
+"""The manifest of a model package: `models/<name>/manifest.toml`. Data, never code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from echonode.core.clip import Mode
+from echonode.core.settings import Section
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class Weights(Section):
+    """[[weights]]: one safetensors file of the package."""
+
+    file: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors$", description="file name inside the package's folder"
+    )
+    sha256: Sha256 = Field(description="digest of that file")
+
+
+class Source(Section):
+    """[source]: where imported weights come from."""
+
+    kind: str = Field(description="checkpoint layout: superslomo")
+    file: str = Field(description="name of the file that was imported")
+    sha256: Sha256 = Field(description="digest of that file")
+    licence: str = Field("not stated", description="licence of the weights as the user states it")
+
+
+class InputContract(Section):
+    """[input]: what the model takes; everything else is refused with a reason."""
+
+    modes: tuple[Mode, ...] = Field((), description="modes it takes; any when empty")
+    views: tuple[str, ...] = Field((), description="views it takes; any when empty")
+    frames_min: int = Field(1, ge=1, description="frames, at least")
+    frame_gap_ms_max: float | None = Field(None, gt=0, description="longest time between two frames")
+    calibrated: bool = Field(False, description="whether a calibrated region is needed")
+    colour: bool = Field(True, description="whether colour Doppler is allowed")
+    species: tuple[str, ...] = Field(("human",), description="species it was made for")
+    age_years_min: float | None = Field(None, ge=0, description="patient's age, at least")
+    age_years_max: float | None = Field(None, ge=0, description="patient's age, at most")
+
+
+class Output(Section):
+    """[[output]]: one thing that the model gives."""
+
+    name: str = Field(description="what comes out: loop, ejection_fraction")
+    unit: str = Field("", description="UCUM unit; empty for pictures")
+
+
+class Manifest(Section):
+    """A model package's manifest.toml."""
+
+    schema_version: Literal[1] = Field(1, description="version of this schema")
+    name: Name = Field(description="the package's name; its folder has the same")
+    version: str = Field(min_length=1, max_length=32, description="version of the model")
+    task: str = Field(description="task that runs it: slow_motion")
+    title: str = Field(min_length=1, max_length=64, description="for people")
+    architecture: dict[str, str] = Field(
+        default_factory=dict, description="role -> architecture name; empty when the model has no network"
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="constructor arguments and constants: means, warp convention"
+    )
+    preparation: str = Field("clinical", description="how frames become tensors")
+    weights: tuple[Weights, ...] = Field((), description="weights files; none for a classical method")
+    input: InputContract = Field(default_factory=InputContract, description="what it takes")
+    output: tuple[Output, ...] = Field((), description="what it gives")
+    source: Source | None = Field(None, description="where imported weights come from")
+    trained_on: str = Field(
+        min_length=1, description="what it was trained on, in words; `nothing` for a classical method"
+    )
+    intended_use: str = Field("research use only, not for diagnosis", min_length=1, description="what it is for")
+    licence: str = Field("not stated", description="licence of the package")

@@ -1,0 +1,1 @@
+"""One folder a task, all of the same inner shape; found by entry point alone."""

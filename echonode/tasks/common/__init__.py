@@ -1,0 +1,1 @@
+"""What tasks share: safe checkpoint loading, warps, devices."""
