@@ -1,0 +1,92 @@
+"""What a package says of itself to people: MODEL_CARD.md, and the manifest as TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from echonode.registry.manifest import Manifest
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def manifest_toml(manifest: Manifest) -> str:
+    """The manifest as TOML that reads back to the same manifest; keys at their default are left out."""
+    content = manifest.model_dump(mode="json", exclude_defaults=True)
+    lines = [f"{key} = {_value(value)}" for key, value in content.items() if not _is_table(value)]
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{key}]", *_pairs(value)]
+        elif _is_table(value):
+            for item in value:
+                lines += ["", f"[[{key}]]", *_pairs(item)]
+    return "schema_version = 1\n" + "\n".join(lines) + "\n"
+
+
+def model_card(manifest: Manifest) -> str:
+    """The card: purpose, limits, origin, licence, in Markdown."""
+    contract = manifest.input
+    limits = [
+        f"- modes: {', '.join(str(mode) for mode in contract.modes) or 'any'}",
+        f"- views: {', '.join(contract.views) or 'any'}",
+        f"- frames: at least {contract.frames_min}",
+        f"- longest time between two frames: {_or(contract.frame_gap_ms_max, 'no limit', ' ms')}",
+        f"- colour Doppler: {'allowed' if contract.colour else 'refused'}",
+        f"- species: {', '.join(contract.species) or 'any'}",
+    ]
+    settings = [f"- {key}: {value}" for key, value in manifest.config.items()]
+    origin = ["The package has no weights."] if not manifest.weights else []
+    if manifest.source is not None:
+        origin = [
+            f"Imported from `{manifest.source.file}` (layout `{manifest.source.kind}`, SHA-256 "
+            f"`{manifest.source.sha256}`). Licence of the weights as stated by who imported them: "
+            f"{manifest.source.licence}."
+        ]
+    sections = {
+        "Intended use": [manifest.intended_use + "."],
+        "What it takes": limits,
+        "What it gives": [f"- {output.name} {output.unit}".rstrip() for output in manifest.output] or ["- nothing"],
+        "How it was trained": [f"Trained on: {manifest.trained_on}."],
+        "Settings": settings or ["None."],
+        "Origin and licence": [*origin, f"Licence of the package: {manifest.licence}."],
+    }
+    body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
+    return f"# {manifest.title}\n\n`{manifest.name}` version {manifest.version}, task `{manifest.task}`.\n\n{body}\n"
+
+
+def _or(value: object, nothing: str, unit: str) -> str:
+    return nothing if value is None else f"{value}{unit}"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    return key if key.isascii() and key.replace("_", "").replace("-", "").isalnum() else _string(key)
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case str():
+            return _string(value)
+        case Mapping():
+            return "{ " + ", ".join(_pairs(value)) + " }"
+        case Sequence():
+            return "[" + ", ".join(_value(item) for item in value) + "]"
+    raise TypeError(f"TOML has no {type(value).__name__}")
+
+
+def _string(text: str) -> str:
+    shown = "".join(
+        _ESCAPES.get(char) or (f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char) for char in text
+    )
+    return f'"{shown}"'

@@ -1,0 +1,173 @@
+"""Import of a published checkpoint into a model package, all or nothing.
+
+The file is read by the task's importer in a child process with a memory limit, because it is foreign data and because
+reading it needs torch. The package is built in a hidden folder beside its place and appears with one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from echonode.core.errors import BadInput, CheckpointRefused, NotFound, PackageInvalid
+from echonode.core.package import Package
+from echonode.core.task import TaskSpec, installed_tasks
+from echonode.registry.card import manifest_toml, model_card
+from echonode.registry.manifest import Manifest
+from echonode.registry.verify import CARD_FILE, MANIFEST_FILE, sha256_of, verify
+
+OWN_OPTIONS = frozenset({"licence", "title", "version", "trained_on"})
+FILE_BYTES = 4 << 30
+MEMORY_BYTES = 8 << 30
+TIMEOUT_SECONDS = 600.0
+ANSWER_BYTES = 1 << 20
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def importers() -> dict[str, TaskSpec]:
+    """Every checkpoint kind that an installed task can import, with its task."""
+    return {kind: spec for spec in installed_tasks().values() for kind in sorted(spec.importers)}
+
+
+def import_checkpoint(
+    kind: str, file: Path, *, name: str, into: Path, options: Mapping[str, str] | None = None
+) -> Package:
+    """The package `into/name`, made from the published checkpoint `file`.
+
+    `options`: licence, title, version and trained_on go into the manifest; the others are the importer's (superslomo:
+    means, warp_convention). Arbitrary objects are never unpickled; when anything is wrong nothing is left behind.
+
+    Raises:
+        NotFound: no installed task imports that kind.
+        BadInput: the name is no name or is taken.
+        CheckpointRefused: the file is not what it claims to be, with what is wrong with it.
+    """
+    options = dict(options or {})
+    known = importers()
+    if kind not in known:
+        raise NotFound(f"no task imports {kind!r}; there are: {', '.join(sorted(known)) or 'none'}")
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{name[:80]!r} is no model name: lower-case letters, digits, dots, dashes, at most 63")
+    target = into / name
+    if os.path.lexists(target):
+        raise BadInput(f"{target}: there is already a model of that name; choose another or remove it first")
+    _require_plain_file(file)
+    fresh = not into.exists()
+    into.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".import-", dir=into))
+    try:
+        digest = sha256_of(file)
+        task_options = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
+        answer = _read_in_child(known[kind].importers[kind], file, part, task_options)
+        if sha256_of(file) != digest:
+            raise CheckpointRefused(f"{file}: changed while it was read")
+        _write_texts(part, _manifest(kind, file, digest, name=name, task=known[kind].name, answer=answer, own=options))
+        _sync(part)
+        staged = part / name
+        staged.mkdir()
+        for path in sorted(part.iterdir()):
+            if path != staged:
+                path.rename(staged / path.name)
+        _sync(staged)
+        verify(staged)
+        if os.path.lexists(target):
+            raise BadInput(f"{target}: there is already a model of that name; choose another or remove it first")
+        staged.rename(target)
+        _sync(into)
+    except (OSError, PackageInvalid) as error:
+        raise CheckpointRefused(f"{file}: cannot be made a model package: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if fresh and not any(into.iterdir()):
+            into.rmdir()
+    return verify(target)
+
+
+def _require_plain_file(file: Path) -> None:
+    try:
+        found = file.stat()
+    except (OSError, ValueError) as error:
+        raise CheckpointRefused(f"{file}: cannot be read: {error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointRefused(f"{file}: is no plain file")
+    if not 0 < found.st_size <= FILE_BYTES:
+        raise CheckpointRefused(f"{file}: {found.st_size} bytes; between 1 and {FILE_BYTES} are expected")
+
+
+def _read_in_child(reference: str, file: Path, folder: Path, options: Mapping[str, str]) -> dict[str, Any]:
+    work = {"reference": reference, "file": str(file.resolve()), "folder": str(folder.resolve()),
+            "options": dict(options), "memory_bytes": MEMORY_BYTES}  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="echonode-import-") as scratch:
+        answer_file = Path(scratch) / "answer.json"
+        command = [sys.executable, "-m", "echonode.registry.import_child", str(answer_file)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        try:
+            child = subprocess.run(
+                command, input=json.dumps(work).encode(), env=environment, capture_output=True,
+                timeout=TIMEOUT_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise CheckpointRefused(f"{file}: reading it took more than {TIMEOUT_SECONDS:.0f} s") from error
+        if not answer_file.is_file() or answer_file.stat().st_size > ANSWER_BYTES:
+            last = child.stderr.decode(errors="replace").strip().rsplit("\n", 1)[-1][:200]
+            raise CheckpointRefused(
+                f"{file}: the process that read it ended with status {child.returncode} and no result: {last}"
+            )
+        answer = json.loads(answer_file.read_text())
+    if "refused" in answer:
+        raise CheckpointRefused(f"{file}: {answer['refused']}")
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def _manifest(
+    kind: str, file: Path, digest: str, *, name: str, task: str, answer: Mapping[str, Any], own: Mapping[str, str]
+) -> Manifest:
+    part = Path(str(answer["folder"]))
+    content = {
+        "name": name,
+        "version": own.get("version", "1"),
+        "task": task,
+        "title": own.get("title", str(answer.get("title", name)))[:64],
+        "architecture": answer.get("architecture", {}),
+        "config": answer.get("config", {}),
+        "weights": [
+            {"file": path.name, "sha256": sha256_of(path)} for path in sorted(part.iterdir()) if path.is_file()
+        ],
+        "input": answer.get("input", {}),
+        "output": answer.get("output", []),
+        "source": {"kind": kind, "file": file.name, "sha256": digest, "licence": own.get("licence", "not stated")},
+        "trained_on": own.get("trained_on", answer.get("trained_on", "not stated")),
+        "licence": own.get("licence", "not stated"),
+    }
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        complaint = error.errors(include_url=False)[0]
+        key = ".".join(str(step) for step in complaint["loc"])
+        raise CheckpointRefused(f"{file}: {key}: {complaint['msg']}") from error
+
+
+def _write_texts(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST_FILE).write_text(manifest_toml(manifest), encoding="utf-8")
+    (folder / CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
+
+
+def _sync(folder: Path) -> None:
+    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,12 @@
+"""Slow motion: frames between the acquired frames of a cine. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from echonode.core.task import TaskSpec
+
+TASK = TaskSpec(
+    name="slow_motion",
+    title="Slow motion",
+    runner="echonode.tasks.slow_motion.runner:open_runner",
+    importers={"superslomo": "echonode.tasks.slow_motion.upstream:import_superslomo"},
+)
