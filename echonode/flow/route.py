@@ -1,0 +1,185 @@
+"""Which objects go to which models: the rules of routes.toml over the facts of one instance, and the reasons.
+
+Planning is a pure function of facts and rules, so `echonode routes explain` and the ingest door cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from echonode.core.facts import Facts
+from echonode.core.identity import digest_of
+from echonode.core.routes import Route, RoutesFile
+from echonode.core.settings import NodeSettings
+from echonode.core.work import WorkKind, WorkRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConditionExplanation:
+    """One condition: its name in routes.toml, what it asks for, what the object has, and whether it holds."""
+
+    name: str
+    expected: str
+    actual: str
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RouteExplanation:
+    """One route tried on one object; `reason` is one line for people, `conditions` the line for each condition."""
+
+    route: str
+    task: str
+    model: str
+    matches: bool
+    reason: str
+    conditions: tuple[ConditionExplanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What the object has, in words, and whether that is what the condition asks for."""
+
+    holds: bool
+    actual: str
+
+
+def plan(
+    facts: Facts, routes: RoutesFile, settings: NodeSettings, *, correlation_id: str = "", held: str | None = None
+) -> list[WorkRequest]:
+    """One RUN request for every route that matches, in the order of routes.toml; nothing for our own objects.
+
+    The unique key names route, instance, model and parameters, so planning the same object again plans nothing new;
+    a run with other parameters is another run. A later version of a model is asked for on purpose: see flow/request.
+    """
+    return [
+        run_request(route, facts, settings, correlation_id=correlation_id, held=held)
+        for route, explanation in zip(routes.route, explain(facts, routes), strict=True)
+        if explanation.matches
+    ]
+
+
+def run_request(
+    route: Route,
+    facts: Facts,
+    settings: NodeSettings,
+    *,
+    correlation_id: str = "",
+    held: str | None = None,
+    again: str = "",
+) -> WorkRequest:
+    """The RUN request of `route` for the object of `facts`; `again` makes it another item than the planned one."""
+    key = ["run", route.name, facts.sop_instance_uid, route.model, digest_of(route.parameters)[:16]]
+    return WorkRequest(
+        kind=WorkKind.RUN,
+        queue=route.model,
+        unique_key="|".join([*key, again] if again else key),
+        study_uid=facts.study_uid,
+        series_uid=facts.series_uid,
+        sop_instance_uid=facts.sop_instance_uid,
+        route=route.name,
+        payload={
+            "task": route.task,
+            "model": route.model,
+            "parameters": dict(route.parameters),
+            "deliver_to": list(route.deliver_to),
+        },
+        correlation_id=correlation_id,
+        priority=route.priority,
+        max_attempts=settings.work.run_attempts,
+        held=held,
+    )
+
+
+def explain(facts: Facts, routes: RoutesFile) -> list[RouteExplanation]:
+    """Every route of the file, matched or not, with every condition that it names; in the file's order."""
+    return [_explain_route(facts, route) for route in routes.route]
+
+
+def _explain_route(facts: Facts, route: Route) -> RouteExplanation:
+    given = route.when.model_dump(exclude_none=True)
+    conditions = (*_always(facts, route), *(_explain_condition(facts, name, given[name]) for name in given))
+    failed = [condition for condition in conditions if not condition.holds]
+    if failed:
+        reason = "; ".join(f"{c.name} is {c.actual}, not {c.expected}" for c in failed)
+    elif given:
+        reason = "every condition holds"
+    else:
+        reason = "the route has no conditions"
+    return RouteExplanation(
+        route=route.name, task=route.task, model=route.model, matches=not failed, reason=reason, conditions=conditions
+    )
+
+
+def _always(facts: Facts, route: Route) -> tuple[ConditionExplanation, ...]:
+    """What holds for every route: it is switched on, the object has pixels, and it is not one of our own results."""
+    made_by = "made by echonode" if facts.derived else "from elsewhere"
+    pixels = "present" if facts.has_pixels else "absent"
+    return (
+        ConditionExplanation(
+            name="route", expected="enabled", actual="enabled" if route.enabled else "disabled", holds=route.enabled
+        ),
+        ConditionExplanation(name="origin", expected="from elsewhere", actual=made_by, holds=not facts.derived),
+        ConditionExplanation(name="pixels", expected="present", actual=pixels, holds=facts.has_pixels),
+    )
+
+
+def _explain_condition(facts: Facts, name: str, expected: Any) -> ConditionExplanation:
+    observed = CONDITIONS[name](facts, expected)
+    return ConditionExplanation(name=name, expected=_words(expected), actual=observed.actual, holds=observed.holds)
+
+
+def _words(expected: Any) -> str:
+    if isinstance(expected, tuple):
+        return " or ".join(str(value) for value in expected) or "nothing (an empty list)"
+    if isinstance(expected, bool):
+        return "yes" if expected else "no"
+    return f"{expected:g}" if isinstance(expected, float) else str(expected)
+
+
+def _one_of(actual: str, expected: tuple[str, ...], *, shown: str = "") -> _Observed:
+    wanted = {str(value).strip().casefold() for value in expected}
+    return _Observed(actual.strip().casefold() in wanted, shown or actual or "empty")
+
+
+def _with_reason(value: str, reason: str) -> str:
+    return f"{value} ({reason})" if reason else value
+
+
+def _mode(facts: Facts, expected: tuple[str, ...]) -> _Observed:
+    return _one_of(str(facts.mode), expected, shown=_with_reason(str(facts.mode), facts.mode_reason))
+
+
+def _view(facts: Facts, expected: tuple[str, ...]) -> _Observed:
+    view = facts.view or "unknown"
+    return _one_of(view, expected, shown=_with_reason(view, facts.view_reason))
+
+
+def _vendor(facts: Facts, expected: tuple[str, ...]) -> _Observed:
+    name = facts.manufacturer.casefold()
+    return _Observed(any(text.strip().casefold() in name for text in expected), facts.manufacturer or "empty")
+
+
+def _bound(value: float | None, *, least: float | None = None, most: float | None = None) -> _Observed:
+    if value is None:
+        return _Observed(False, "not told by the header")
+    holds = (least is None or value >= least) and (most is None or value <= most)
+    return _Observed(holds, f"{value:g}")
+
+
+CONDITIONS: Mapping[str, Callable[[Facts, Any], _Observed]] = {
+    "sop_class": lambda facts, expected: _one_of(facts.sop_class_uid, expected),
+    "modality": lambda facts, expected: _one_of(facts.modality, expected),
+    "mode": _mode,
+    "view": _view,
+    "stage": lambda facts, expected: _one_of(facts.stage or "none", expected),
+    "vendor": _vendor,
+    "calling_ae": lambda facts, expected: _one_of(facts.calling_ae, expected),
+    "frames_min": lambda facts, expected: _bound(facts.frames, least=expected),
+    "frames_max": lambda facts, expected: _bound(facts.frames, most=expected),
+    "frame_rate_min": lambda facts, expected: _bound(facts.frame_rate, least=expected),
+    "frame_rate_max": lambda facts, expected: _bound(facts.frame_rate, most=expected),
+    "calibrated": lambda facts, expected: _Observed(facts.calibrated is expected, "yes" if facts.calibrated else "no"),
+}
