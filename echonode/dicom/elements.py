@@ -1,0 +1,161 @@
+"""Reading single elements so that a malformed value is an absent value, never an exception or a warning.
+
+Values that pydicom has not converted yet are parsed here from their bytes: what scanners write in DS, IS, US and UL
+often breaks the rules of PS3.5 6.2, and the value representation itself may be wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from pydicom.charset import TEXT_VR_DELIMS, decode_bytes, python_encoding
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    struct.error,
+    OSError,
+)
+_UNSIGNED = {1: "B", 2: "H", 4: "I"}
+_REAL = {4: "f", 8: "d"}
+
+
+def _stored(header: Dataset, keyword: str) -> RawDataElement | DataElement | None:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(f"{keyword} is no keyword of PS3.6")
+    if tag not in header:
+        return None
+    element: RawDataElement | DataElement = header.get_item(tag)
+    return element
+
+
+def has(header: Dataset, keyword: str) -> bool:
+    """Whether the element is present, with or without a value."""
+    return _stored(header, keyword) is not None
+
+
+def character_sets(header: Dataset) -> tuple[str, ...]:
+    """Python's names of the character sets in (0008,0005); Latin-1 where one is unknown."""
+    element = _stored(header, "SpecificCharacterSet")
+    if element is None or not element.value:
+        return ("iso8859",)
+    value = element.value
+    names = (
+        value.decode("latin-1").split("\\")
+        if isinstance(value, bytes)
+        else [value]
+        if isinstance(value, str)
+        else value
+    )
+    return tuple(python_encoding.get(str(name).strip(" \0"), "iso8859") for name in names) or ("iso8859",)
+
+
+def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """The element's values as stripped text, split at backslashes; empty when absent or unreadable."""
+    element = _stored(header, keyword)
+    if element is None or element.value is None:
+        return ()
+    value = element.value
+    if isinstance(value, bytes):
+        encodings = character_sets(header)
+        try:
+            whole = decode_bytes(value, list(encodings), TEXT_VR_DELIMS) if len(encodings) > 1 else None
+        except (LookupError, ValueError):
+            whole = None
+        if whole is None:
+            whole = value.decode(encodings[0], errors="replace")
+        parts = whole.split("\\")
+    elif isinstance(value, str):
+        parts = value.split("\\")
+    elif hasattr(value, "__iter__") and not isinstance(value, Sequence):
+        parts = [str(part) for part in value]
+    else:
+        parts = [str(value)]
+    stripped = tuple(part.strip(" \0\r\n\t") for part in parts)
+    return stripped if any(stripped) else ()
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """The element's first value as stripped text; empty when absent or unreadable."""
+    return next(iter(texts(header, keyword)), "")
+
+
+def decimals(header: Dataset, keyword: str) -> tuple[float, ...]:
+    """The finite numbers of a DS or IS element, in order; empty when one of them is no number."""
+    try:
+        numbers = tuple(float(part.replace(",", ".")) for part in texts(header, keyword) if part)
+    except _MALFORMED:
+        return ()
+    return numbers if all(math.isfinite(number) for number in numbers) else ()
+
+
+def decimal(header: Dataset, keyword: str) -> float | None:
+    """The first number of a DS or IS element."""
+    return next(iter(decimals(header, keyword)), None)
+
+
+def integer(header: Dataset, keyword: str) -> int | None:
+    """The first number of an IS element, truncated."""
+    number = decimal(header, keyword)
+    return None if number is None else int(number)
+
+
+def _binary(header: Dataset, keyword: str, formats: dict[int, str]) -> float | int | None:
+    element = _stored(header, keyword)
+    if element is None or element.value is None:
+        return None
+    value = element.value
+    try:
+        if isinstance(element, RawDataElement) and isinstance(value, bytes):
+            if element.VR in ("DS", "IS", "LO", "SH", "CS"):
+                return float(value.decode("ascii").strip(" \0").split("\\")[0])
+            size = len(value) if len(value) in formats else min(formats)
+            if len(value) < size:
+                return None
+            order = "<" if element.is_little_endian else ">"
+            number: float | int = struct.unpack_from(order + formats[size], value)[0]
+            return number
+        if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+            value = next(iter(value))
+        return float(value)
+    except (*_MALFORMED, StopIteration):
+        return None
+
+
+def unsigned(header: Dataset, keyword: str) -> int | None:
+    """The first value of a US or UL element, whichever of the two it was written as."""
+    number = _binary(header, keyword, _UNSIGNED)
+    return None if number is None or not math.isfinite(number) else int(number)
+
+
+def signed(header: Dataset, keyword: str) -> int | None:
+    """The first value of an SL element."""
+    number = _binary(header, keyword, {2: "h", 4: "i"})
+    return None if number is None or not math.isfinite(number) else int(number)
+
+
+def real(header: Dataset, keyword: str) -> float | None:
+    """The first value of an FD or FL element; None when it is not finite."""
+    number = _binary(header, keyword, _REAL)
+    return None if number is None or not math.isfinite(number) else float(number)
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none when it is absent, empty or unreadable."""
+    if not has(header, keyword):
+        return []
+    try:
+        value = header[keyword].value
+    except (*_MALFORMED, RecursionError):
+        return []
+    return list(value) if isinstance(value, Sequence) else []

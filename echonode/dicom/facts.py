@@ -1,0 +1,161 @@
+"""What a header tells of an object before any pixel is decoded: mode, view, timing, calibration, origin."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from echonode.core.clip import Mode, Region, SpatialFormat
+from echonode.core.facts import Facts
+from echonode.core.identity import IMPLEMENTATION_CLASS_UID
+from echonode.dicom import elements
+from echonode.dicom.regions import COLOUR_FLOW, CW_SPECTRAL, is_calibrated, regions_of
+from echonode.dicom.timing import frame_times_ms
+from echonode.dicom.views import view_of
+
+PRIVATE_CREATOR = "ECHONODE 1.0"
+MANUFACTURER = "echonode"
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+ULTRASOUND = frozenset(_STORAGE + tail for tail in ("3", "3.1", "6", "6.1"))
+_VOLUMES = frozenset(_STORAGE + tail for tail in ("6.2", "66"))
+_PAGES = frozenset(_STORAGE + tail for tail in ("7", "7.1", "7.2", "7.3", "7.4", "104.1"))
+_REPORTS = frozenset(_STORAGE + tail for tail in ("88.11", "88.22", "88.33", "88.34", "88.59", "88.72"))
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def facts_of(header: Dataset, *, transfer_syntax_uid: str, calling_ae: str = "") -> Facts:
+    """The facts of one instance; a malformed value is an absent one.
+
+    `header` may end before the pixels: `has_pixels` then follows from Rows and Columns.
+    """
+    regions = regions_of(header)
+    rows, columns = elements.unsigned(header, "Rows") or 0, elements.unsigned(header, "Columns") or 0
+    frames = max(elements.integer(header, "NumberOfFrames") or 1, 1)
+    mode, mode_reason = mode_of(header, regions)
+    view, view_reason = view_of(header)
+    has_pixels = any(elements.has(header, name) for name in _PIXELS) or (rows > 0 and columns > 0)
+    # A header that claims millions of frames must not make an array of their times here.
+    times = frame_times_ms(header) if has_pixels and 1 < frames <= 100_000 else None
+    timed = times is not None and times.timed
+    heart_rate = elements.decimal(header, "HeartRate")
+    return Facts(
+        sop_instance_uid=elements.text(header, "SOPInstanceUID"),
+        sop_class_uid=elements.text(header, "SOPClassUID"),
+        series_uid=elements.text(header, "SeriesInstanceUID"),
+        study_uid=elements.text(header, "StudyInstanceUID"),
+        transfer_syntax_uid=transfer_syntax_uid,
+        modality=elements.text(header, "Modality"),
+        manufacturer=elements.text(header, "Manufacturer"),
+        model=elements.text(header, "ManufacturerModelName"),
+        calling_ae=calling_ae,
+        image_type=elements.texts(header, "ImageType"),
+        mode=mode,
+        mode_reason=mode_reason,
+        view=view,
+        view_reason=view_reason,
+        stage=elements.text(header, "StageName") or None,
+        rows=rows,
+        columns=columns,
+        frames=frames,
+        has_pixels=has_pixels,
+        frame_time_ms=times.interval_ms if times is not None and timed else None,
+        longest_gap_ms=times.longest_gap_ms if times is not None and timed else None,
+        frame_rate=times.frame_rate if times is not None and timed else None,
+        heart_rate=heart_rate if heart_rate is not None and 10 <= heart_rate <= 400 else None,
+        photometric=elements.text(header, "PhotometricInterpretation"),
+        calibrated=is_calibrated(regions, rows=rows, columns=columns),
+        patient_id=elements.text(header, "PatientID"),
+        study_description=elements.text(header, "StudyDescription"),
+        series_description=elements.text(header, "SeriesDescription"),
+        derived=is_ours(header),
+    )
+
+
+def is_ours(header: Dataset) -> bool:
+    """Whether echonode made the object: by its creator UID, its private block or its contributing equipment.
+
+    Three marks, since an archive that the object went through may drop private elements or change the equipment.
+    """
+    if elements.text(header, "InstanceCreatorUID") == IMPLEMENTATION_CLASS_UID:
+        return True
+    if any(
+        str(value.decode("latin-1") if isinstance(value, bytes) else value).strip() == PRIVATE_CREATOR
+        for value in (header.get_item(tag).value for tag in header.keys() if tag.is_private_creator)
+    ):
+        return True
+    return any(
+        elements.text(item, "Manufacturer").lower() == MANUFACTURER
+        for item in elements.items(header, "ContributingEquipmentSequence")
+    )
+
+
+def mode_of(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode, str]:
+    """The mode and why: SOP class first, then the regions, then value 4 of Image Type (PS3.3 C.8.5.6.1.1)."""
+    sop_class = elements.text(header, "SOPClassUID")
+    if sop_class in _VOLUMES:
+        return Mode.VOLUME, "SOP class of volumes or raw data"
+    if sop_class in _PAGES:
+        return Mode.REPORT, "SOP class of captures and documents"
+    if sop_class in _REPORTS:
+        return Mode.REPORT, "SOP class of structured reports"
+    if sop_class not in ULTRASOUND and elements.text(header, "Modality") != "US":
+        return Mode.UNKNOWN, "no ultrasound object"
+    by_regions = _mode_of_regions(header, regions)
+    by_type = _mode_of_image_type(header)
+    if by_regions is None:
+        return by_type or (Mode.UNKNOWN, "neither a region nor Image Type tells the mode")
+    if by_regions[0] is Mode.B_MODE and by_type is not None and by_type[0] is not Mode.B_MODE:
+        # Colour loops often carry tissue regions alone: Image Type then knows better.
+        return by_type[0], f"{by_type[1]}, though the regions are tissue alone"
+    return by_regions
+
+
+def _mode_of_regions(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode, str] | None:
+    spectral = [region for region in regions if region.spatial_format == SpatialFormat.SPECTRAL]
+    if spectral:
+        if _is_tissue_doppler(header):
+            return Mode.TDI, "spectral region, labelled tissue Doppler"
+        mode = Mode.CW if any(region.data_type == CW_SPECTRAL for region in spectral) else Mode.PW
+        return mode, f"spectral region, data type {spectral[0].data_type}"
+    sweeps = [region for region in regions if region.spatial_format == SpatialFormat.M_MODE]
+    if sweeps:
+        colour = any(region.data_type == COLOUR_FLOW for region in sweeps)
+        return (Mode.COLOUR_M_MODE if colour else Mode.M_MODE), "M-mode region"
+    pictures = [region for region in regions if region.spatial_format == SpatialFormat.TWO_D]
+    if not pictures:
+        return None
+    if any(region.data_type == COLOUR_FLOW for region in pictures):
+        return Mode.COLOUR, "2D region with colour flow"
+    count = f"{len(pictures)} 2D tissue regions" if len(pictures) > 1 else "2D tissue region alone"
+    return Mode.B_MODE, count
+
+
+def _is_tissue_doppler(header: Dataset) -> bool:
+    labels = " ".join(
+        part
+        for keyword in ("ImageType", "SeriesDescription", "ProtocolName", "ImageComments", "ViewName")
+        for part in elements.texts(header, keyword)
+    ).upper()
+    return any(word in labels.replace("_", " ").split() for word in ("TDI", "DTI", "TVI")) or "TISSUE DOPPLER" in labels
+
+
+def _mode_of_image_type(header: Dataset) -> tuple[Mode, str] | None:
+    values = elements.texts(header, "ImageType")
+    try:
+        bits = int(values[3], 16)
+    except (IndexError, ValueError):
+        return None
+    reason = f"Image Type value 4 is {values[3]}"
+    for bit, mode in (
+        (0x0004, Mode.CW),
+        (0x0008, Mode.PW),
+        (0x0020, Mode.COLOUR_M_MODE),
+        (0x0002, Mode.M_MODE),
+        (0x0040, Mode.VOLUME),
+        (0x0010, Mode.COLOUR),
+        (0x0100, Mode.COLOUR),
+        (0x0001, Mode.B_MODE),
+    ):
+        if bits & bit:
+            return mode, reason
+    return None
