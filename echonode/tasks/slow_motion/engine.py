@@ -1,0 +1,51 @@
+"""What an engine of slow motion is: flows between two frames, and the pictures between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echonode.tasks.slow_motion.agreement import Agreement, Field
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pair:
+    """Two neighbouring frames, cut to the sector and without their overlays: uint8 (H, W, C), luma uint8 (H, W)."""
+
+    frame0: NDArray[np.uint8]
+    frame1: NDArray[np.uint8]
+    luma0: NDArray[np.uint8]
+    luma1: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Flows:
+    """Flow (H, W, 2), x then y in pixels, from frame 0 to 1 and from 1 to 0."""
+
+    forward: Field
+    backward: Field
+
+
+class Engine(Protocol):
+    """Works on one pair at a time and keeps nothing between pairs but its weights."""
+
+    def flows(self, pair: Pair) -> Flows:
+        """The motion between the two frames."""
+        ...
+
+    def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:
+        """For each time in (0, 1), in order, the picture float32 (H, W, C) on the scale of 0 to 255."""
+        ...
+
+
+def flows_at(flows: Flows, t: float) -> tuple[Field, Field]:
+    """Flows from t to frame 0 and to frame 1, for motion that is linear over the interval (Super SloMo, equation 4)."""
+    to0 = np.float32(-t * (1 - t)) * flows.forward + np.float32(t * t) * flows.backward
+    to1 = np.float32((1 - t) ** 2) * flows.forward - np.float32(t * (1 - t)) * flows.backward
+    return to0, to1

@@ -1,0 +1,210 @@
+"""One runner for slow motion, whichever engine the package asks for.
+
+Inside the sector frames are interpolated; text, traces, marks and everything else come from the nearest acquired frame.
+Where the flows forwards and backwards disagree, so does the picture; when they disagree in most of the sector, the
+whole nearest frame is repeated and marked. Acquired frames are passed on bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from echonode.core.clip import Clip
+from echonode.core.errors import PackageInvalid
+from echonode.core.package import Package
+from echonode.core.results import Ineligible, Loop, Result
+from echonode.core.task import Progress
+from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
+from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
+from echonode.tasks.slow_motion.engine import Engine, Flows, Pair, Pixels, flows_at
+from echonode.tasks.slow_motion.optical_flow import OpticalFlow
+from echonode.tasks.slow_motion.prepare import as_bytes, without
+from echonode.tasks.slow_motion.schedule import Schedule, schedule
+from echonode.tasks.slow_motion.sector import Mask, Scene, coloured, grown, luma
+
+MARGIN: Final = 16  # pixels of the picture around the sector, so that warps find what moves in
+COLOUR_GROWTH: Final = 2  # pixels; traces have soft edges
+EDGE_SIGMA: Final = 1.5  # pixels; the seam between interpolated and copied pixels is soft on the inside
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trustworthiness:
+    """When flows are believed: tolerance in pixels, and the share of the sector that may disagree."""
+
+    disagreement_pixels: float = 2.0
+    repeat_fraction: float = 0.5
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Trustworthiness:
+        """The values of a package's [config]."""
+        usual = cls()
+        return cls(
+            disagreement_pixels=float(config.get("disagreement_pixels", usual.disagreement_pixels)),
+            repeat_fraction=float(config.get("repeat_fraction", usual.repeat_fraction)),
+        )
+
+
+def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner:
+    """The runner of a verified package; weights are loaded here, once.
+
+    Raises:
+        PackageInvalid: its architecture is none of this task's.
+        CheckpointRefused: its weights do not fit the architecture.
+    """
+    cv2.setNumThreads(max(1, threads))
+    if not package.architecture:
+        engine: Engine = OpticalFlow(prefilter_sigma=float(package.config.get("prefilter_sigma", 2.0)))
+    elif package.architecture.get("flow") == "superslomo-flow":
+        from echonode.tasks.slow_motion.superslomo import open_superslomo
+
+        engine = open_superslomo(package, device=device, threads=threads)
+    else:
+        raise PackageInvalid(f"{package.name}: slow_motion has no architecture {dict(package.architecture)}")
+    return SlowMotionRunner(
+        engine=engine,
+        limits=Limits.of(contract=package.input, config=package.config),
+        trustworthiness=Trustworthiness.of(package.config),
+    )
+
+
+class SlowMotionRunner:
+    """A Runner. Parameters: `factor` 2 to 16 (4); `spool`, a folder where long results are written."""
+
+    def __init__(self, *, engine: Engine, limits: Limits, trustworthiness: Trustworthiness) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._trustworthiness = trustworthiness
+
+    def run(
+        self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
+    ) -> list[tuple[Result, ...]]:
+        """One Loop or one Ineligible for each clip, in order."""
+        steps = [max(1, len(clip.frames) - 1) for clip in clips]
+        results: list[tuple[Result, ...]] = []
+        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
+            done = sum(steps[:index])
+            results.append((self._one(clip, asked, lambda now, base=done: progress(base + now, sum(steps))),))
+            progress(sum(steps[: index + 1]), sum(steps))
+        return results
+
+    def _one(self, clip: Clip, parameters: Mapping[str, Any], told: _Told) -> Result:
+        factor = factor_of(parameters)
+        if isinstance(factor, Ineligible):
+            return factor
+        scene = judge(clip, limits=self._limits, factor=factor)
+        if isinstance(scene, Ineligible):
+            return scene
+        plan = schedule(clip.times_ms, factor=factor)
+        spool = parameters.get("spool")
+        frames = _room((plan.count, *clip.frames.shape[1:]), Path(str(spool)) if spool else None)
+        acquired = np.zeros(plan.count, np.bool_)
+        repeated = np.zeros(plan.count, np.bool_)
+        acquired[plan.slots] = True
+        view = _View(clip.frames, scene)
+        for index in range(len(clip.frames) - 1):
+            frames[plan.slots[index]] = clip.frames[index]
+            first, last = int(plan.slots[index]) + 1, int(plan.slots[index + 1])
+            if last > first:
+                repeated[first:last] = self._between(view, index, plan, frames[first:last])
+            told(index + 1)
+        frames[-1] = clip.frames[-1]
+        if isinstance(frames, np.memmap):
+            frames.flush()
+        return Loop(
+            frames=frames, positions=plan.positions, times_ms=plan.times_ms, acquired=acquired, repeated=repeated,
+            sector=scene.sector, factor=factor, notes=_notes(clip, repeated),
+        )  # fmt: skip
+
+    def _between(self, view: _View, index: int, plan: Schedule, room: NDArray[np.uint8]) -> bool:
+        """Fill `room` with the frames after source frame `index`; whether they had to be repeated."""
+        times = [float(t) for t in plan.between(index)]
+        pair, open_pixels = view.pair(index)
+        flows = self._engine.flows(pair)
+        trust = agreement(flows.forward, flows.backward, tolerance=self._trustworthiness.disagreement_pixels)
+        for place, t in enumerate(times):
+            room[place] = view.frames[index if t <= 0.5 else index + 1]
+        if trust.disagreeing(open_pixels) > self._trustworthiness.repeat_fraction:
+            return True
+        softened = _soft(open_pixels)
+        rows, columns = view.box
+        for place, (t, picture) in enumerate(
+            zip(times, self._engine.frames(pair, flows, trust, times), strict=True)
+        ):
+            nearest = room[place][rows, columns]
+            weight = (softened * _trust_at(trust, flows, t))[:, :, None]
+            nearest[...] = as_bytes(_mixed(nearest, picture, weight))
+        return False
+
+
+class _View:
+    """The frames of a clip cut to its sector, with what hides the picture in each."""
+
+    def __init__(self, frames: NDArray[np.uint8], scene: Scene) -> None:
+        self.frames = frames
+        self.box = scene.box(margin=MARGIN)
+        self._tint = scene.tint
+        self._sector = scene.sector[self.box]
+        self._overlay = scene.overlay[self.box]
+        self._kept: tuple[int, NDArray[np.uint8], Mask] | None = None
+
+    def pair(self, index: int) -> tuple[Pair, Mask]:
+        """Frames `index` and the next, and the pixels that may be interpolated."""
+        _, frame0, hidden0 = self._kept if self._kept and self._kept[0] == index else self._cut(index)
+        self._kept = self._cut(index + 1)
+        _, frame1, hidden1 = self._kept
+        pair = Pair(frame0=frame0, frame1=frame1, luma0=luma(frame0), luma1=luma(frame1))
+        return pair, self._sector & ~(hidden0 | hidden1)
+
+    def _cut(self, index: int) -> tuple[int, NDArray[np.uint8], Mask]:
+        """A frame without what hides it, and where that was; the last one is kept for the next pair."""
+        frame = np.ascontiguousarray(self.frames[index][self.box])
+        hidden = self._overlay | grown(coloured(frame, self._tint), COLOUR_GROWTH)
+        return index, without(frame, hidden), hidden
+
+
+class _Told:
+    """Told how many pairs are done."""
+
+    def __call__(self, now: int) -> None: ...
+
+
+def _room(shape: tuple[int, ...], spool: Path | None) -> NDArray[np.uint8]:
+    if spool is None:
+        return np.empty(shape, np.uint8)
+    spool.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(spool / "slow-motion.npy", mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _soft(open_pixels: Mask) -> Field:
+    """Weights that are 0 wherever pixels are copied and rise to 1 within a few pixels inside."""
+    inner = cv2.GaussianBlur(open_pixels.astype(np.float32), (0, 0), EDGE_SIGMA)
+    weights: Field = np.clip(2 * inner - 1, 0, 1) * open_pixels
+    return weights
+
+
+def _trust_at(trust: Agreement, flows: Flows, t: float) -> Field:
+    to0, to1 = flows_at(flows, t)
+    best: Field = np.maximum(sampled(trust.at0, to0), sampled(trust.at1, to1))
+    return best
+
+
+def _mixed(nearest: NDArray[np.uint8], picture: Pixels, weight: Field) -> Pixels:
+    below = nearest.astype(np.float32)
+    mixed: Pixels = below + weight * (picture - below)
+    return mixed
+
+
+def _notes(clip: Clip, repeated: NDArray[np.bool_]) -> tuple[str, ...]:
+    notes = []
+    if not clip.timed:
+        notes.append("the source does not tell its frame times; the interval is a guess")
+    if repeated.any():
+        notes.append(f"{int(repeated.sum())} frames repeat the nearest acquired frame: the motion was not understood")
+    return tuple(notes)
