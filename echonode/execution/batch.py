@@ -1,0 +1,85 @@
+"""One batch of runs where the model is: decode under limits, run, one tuple of results a run.
+
+Used inside a runner process (execution/child) and in the calling process (execution/inline).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from echonode.core.clip import Clip
+from echonode.core.errors import BadInput, EchonodeError, RunFailed
+from echonode.core.package import Package
+from echonode.core.ports import RunRequest
+from echonode.core.results import Ineligible, Result
+from echonode.core.settings import LimitsSection
+from echonode.core.task import Runner, resolve
+from echonode.dicom.pixels import read_clip
+from echonode.registry.catalogue import Catalogue
+
+
+def load_package(folder: Path) -> Package:
+    """The verified package in `folder`.
+
+    Raises:
+        NotFound: there is none.
+        PackageInvalid: its manifest or a digest is wrong.
+    """
+    return Catalogue([folder.parent]).get(folder.name)
+
+
+def load_runner(reference: str, package: Package, *, device: str, threads: int) -> Runner:
+    """The runner that `reference` ("module:callable") makes of the package; this is where torch may be imported."""
+    return cast(Runner, resolve(reference)(package, device, threads))
+
+
+def run_batch(
+    runner: Runner, requests: Sequence[RunRequest], *, limits: LimitsSection, progress: Callable[[int, int], None]
+) -> list[tuple[Result, ...]]:
+    """The results of each request, in order; a source that cannot be decoded is a refusal, not an error.
+
+    Raises:
+        RunFailed: the runner gave another number of results than it was given clips.
+        Exception: whatever the runner raises.
+    """
+
+    def told(done: int, total: int) -> None:
+        progress(done, total)
+
+    decoded: list[Clip | Ineligible] = [_decode(request, limits) for request in requests]
+    clips = [clip for clip in decoded if isinstance(clip, Clip)]
+    parameters = [request.parameters for request, clip in zip(requests, decoded, strict=True) if isinstance(clip, Clip)]
+    results = runner.run(clips, parameters, told) if clips else []
+    if len(results) != len(clips):
+        raise RunFailed(f"the runner gave {len(results)} results for {len(clips)} clips", transient=False)
+    given = iter(results)
+    return [next(given) if isinstance(clip, Clip) else (clip,) for clip in decoded]
+
+
+def failure_of(error: BaseException) -> RunFailed:
+    """What went wrong, in one line, and whether another attempt can help."""
+    if isinstance(error, RunFailed):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return RunFailed(f"out of memory: {_one_line(error)}")
+    if isinstance(error, EchonodeError):
+        return RunFailed(_one_line(error), transient=not isinstance(error, BadInput))
+    return RunFailed(f"{type(error).__name__}: {_one_line(error)}")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether the process should be replaced: what it holds may be in pieces."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or "no further word"
+
+
+def _decode(request: RunRequest, limits: LimitsSection) -> Clip | Ineligible:
+    try:
+        return read_clip(request.source, limits=limits)
+    except BadInput as error:
+        return Ineligible(reason=_one_line(error), code="undecodable")

@@ -1,0 +1,100 @@
+"""Results on disk: how a runner process hands large arrays back. One folder a run, plain .npy files and one JSON page.
+
+The page is written last and renamed into place, so a folder with a page is complete. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echonode.core.codes import Code
+from echonode.core.errors import RunFailed
+from echonode.core.results import Embedding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
+
+PAGE = "results.json"
+KINDS: Mapping[str, type[Result]] = {
+    "measurement": Measurement,
+    "loop": Loop,
+    "label-map": LabelMap,
+    "picture": Picture,
+    "embedding": Embedding,
+    "ineligible": Ineligible,
+}
+LARGE = frozenset({"frames", "labels"})
+"""Arrays that are mapped, not read, when results come back."""
+
+
+def write_results(folder: Path, results: Sequence[Result]) -> None:
+    """Write `results` into `folder`, which must exist; a folder that was written before is overwritten."""
+    page = []
+    for number, result in enumerate(results):
+        kind = next(name for name, known in KINDS.items() if type(result) is known)
+        values = {}
+        for field in fields(result):
+            value = getattr(result, field.name)
+            if isinstance(value, np.ndarray):
+                name = f"{number:02d}-{field.name}.npy"
+                np.save(folder / name, value, allow_pickle=False)
+                values[field.name] = {"array": name}
+            else:
+                values[field.name] = _plain(value)
+        page.append({"kind": kind, "values": values})
+    draft = folder / (PAGE + ".part")
+    draft.write_text(json.dumps(page, allow_nan=False))
+    draft.replace(folder / PAGE)
+
+
+def read_results(folder: Path) -> tuple[Result, ...]:
+    """The results in `folder`; frames and labels are memory-mapped, read-only.
+
+    Raises:
+        RunFailed: the folder is not what `write_results` writes.
+    """
+    try:
+        page = json.loads((folder / PAGE).read_text())
+        return tuple(_result(folder, KINDS[item["kind"]], item["values"]) for item in page)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFailed(f"the runner's results cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Code():
+            return {"code": [value.value, value.scheme, value.meaning]}
+        case Mapping():
+            return {"pairs": [[_plain(key), _plain(item)] for key, item in value.items()]}
+        case tuple() | list():
+            return {"tuple": [_plain(item) for item in value]}
+        case np.generic():
+            return value.item()
+        case _:
+            return value
+
+
+def _restored(value: Any) -> Any:
+    match value:
+        case {"code": [text, scheme, meaning]}:
+            return Code(text, scheme, meaning)
+        case {"pairs": pairs}:
+            return {_restored(key): _restored(item) for key, item in pairs}
+        case {"tuple": items}:
+            return tuple(_restored(item) for item in items)
+        case _:
+            return value
+
+
+def _result(folder: Path, kind: type[Result], values: Mapping[str, Any]) -> Result:
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and "array" in value:
+            path = folder / Path(value["array"]).name
+            arguments[name] = np.load(path, mmap_mode="r" if name in LARGE else None, allow_pickle=False)
+        else:
+            arguments[name] = _restored(value)
+    return kind(**arguments)

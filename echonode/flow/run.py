@@ -1,0 +1,293 @@
+"""Runs: claim what the executor can take, refuse what the model does not, publish what comes out.
+
+Every way a run can end is one row: COMPLETED with an object or with the reason for a refusal, offered again after a
+failure, or CANCELED with the reason when no attempt is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from echonode.archive.archive import Archive
+from echonode.archive.blobs import LocalBlobs
+from echonode.core.errors import BadInput, EchonodeError, IllegalTransition, RunFailed
+from echonode.core.facts import Facts
+from echonode.core.package import Package
+from echonode.core.ports import Clock, Executor, RunRequest
+from echonode.core.query import StoredInstance
+from echonode.core.results import Ineligible, Loop, RunOutcome
+from echonode.core.settings import NodeSettings
+from echonode.core.states import WorkState
+from echonode.core.work import WorkItem, WorkKind
+from echonode.derive.cine import cine_uid
+from echonode.flow.contract import refusal_of
+from echonode.flow.deliver import pause_after
+from echonode.flow.leases import Leases
+from echonode.flow.publish import SLOW_MOTION, Published, Publisher
+from echonode.registry.catalogue import Catalogue
+
+LOG = logging.getLogger(__name__)
+PUBLISHERS = 2
+"""Results that are encoded at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A run that may start: everything that is known before a frame is decoded."""
+
+    item: WorkItem
+    facts: Facts
+    source: StoredInstance
+    package: Package
+    parameters: Mapping[str, Any]
+
+
+class Runs:
+    """Takes RUN items, hands them to the executor, and ends them."""
+
+    def __init__(
+        self,
+        *,
+        archive: Archive,
+        blobs: LocalBlobs,
+        catalogue: Catalogue,
+        executor: Executor,
+        publisher: Publisher,
+        settings: NodeSettings,
+        leases: Leases,
+        clock: Clock,
+    ) -> None:
+        self._archive, self._blobs, self._catalogue = archive, blobs, catalogue
+        self._executor, self._publisher = executor, publisher
+        self._settings, self._leases, self._clock = settings, leases, clock
+        self._ends = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
+        self._open: set[str] = set()
+        self._open_lock = threading.Lock()
+        self._stopping = False
+        self.changed = threading.Event()
+        """Set when a run has ended, so that the loop need not wait for its next look."""
+
+    def step(self) -> int:
+        """Claim and start what there is room for; how many items were taken."""
+        taken = 0
+        for model in self._catalogue.names():
+            if self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, queue=model, limit=1):
+                taken += self._start(model, self._room(model))
+        return taken
+
+    def refuse_strays(self) -> int:
+        """Cancel items that ask for a model that is not installed (any more); how many."""
+        known = set(self._catalogue.names())
+        waiting = self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, limit=1000)
+        return sum(self._start(model, 100) for model in {item.queue for item in waiting} - known)
+
+    @property
+    def in_hand(self) -> int:
+        """Runs that have started and not ended."""
+        return len(self._open)
+
+    def stop(self) -> None:
+        """Take nothing more and give back what is in hand; what is being published is finished first."""
+        self._stopping = True
+        self._ends.shutdown(wait=True)
+
+    def _room(self, model: str) -> int:
+        try:
+            return self._executor.capacity(self._catalogue.get(model).folder)
+        except EchonodeError:
+            return 1  # its items are claimed, and end with the reason
+
+    def _start(self, model: str, limit: int) -> int:
+        items = self._archive.work.claim(
+            kind=WorkKind.RUN,
+            owner=self._leases.owner,
+            lease_seconds=self._leases.seconds,
+            limit=limit,
+            queues={model},
+        )
+        self._leases.add(items)
+        for item in items:
+            self._begin(item)
+        return len(items)
+
+    def _begin(self, item: WorkItem) -> None:
+        try:
+            prepared = self._prepare(item)
+            if isinstance(prepared, Ineligible):
+                self._refused(item, prepared)
+            elif isinstance(prepared, Published):
+                self._finished(item, prepared, {})
+            else:
+                self._submit(prepared)
+        except Exception as error:  # noqa: BLE001  the edge of a workitem: recorded in it
+            self._failed(item, error)
+
+    def _prepare(self, item: WorkItem) -> Prepared | Published | Ineligible:
+        facts = self._archive.index.facts(item.sop_instance_uid)
+        source = self._archive.index.instance(item.sop_instance_uid)
+        if facts is None or source is None:
+            raise RunFailed("the object is not stored on this node any more", transient=False)
+        package = self._catalogue.get(item.payload["model"])
+        if package.task != item.payload["task"]:
+            reason = f"model {package.name!r} is for {package.task}, not for {item.payload['task']}"
+            raise RunFailed(reason, transient=False)
+        if facts.derived:
+            return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
+        refusal = refusal_of(self._catalogue.manifest(package.name).input, facts)
+        if refusal is not None:
+            return refusal
+        parameters = dict(item.payload.get("parameters", {}))
+        uid = cine_uid(Path(source.path), package=package, parameters=parameters)
+        known = self._publisher.archived(uid, kind=SLOW_MOTION)
+        if known is not None:
+            return known
+        over = self._publisher.over_the_caps(source.study_uid)
+        if over is not None:
+            return over
+        return Prepared(item=item, facts=facts, source=source, package=package, parameters=parameters)
+
+    def _submit(self, prepared: Prepared) -> None:
+        item = prepared.item
+        spool = self._blobs.spool / f"{item.id}-{item.attempts}"
+        shutil.rmtree(spool, ignore_errors=True)
+        spool.mkdir(parents=True)
+        with self._open_lock:
+            self._open.add(item.id)
+        future = self._executor.submit(
+            RunRequest(
+                run_id=item.id,
+                task=prepared.package.task,
+                package=prepared.package.folder,
+                source=Path(prepared.source.path),
+                spool=spool,
+                parameters=prepared.parameters,
+                facts=prepared.facts.as_dict(),
+                correlation_id=item.correlation_id,
+            )
+        )
+        LOG.info("run started", extra=_named(item))
+        future.add_done_callback(lambda done: self._hand_over(prepared, spool, done))
+
+    def _hand_over(self, prepared: Prepared, spool: Path, future: Future[RunOutcome]) -> None:
+        try:
+            self._ends.submit(self._end, prepared, spool, future)
+        except RuntimeError:  # shut down: the lease is given back and the run repeated
+            self._closed(prepared.item, spool)
+
+    def _end(self, prepared: Prepared, spool: Path, future: Future[RunOutcome]) -> None:
+        item = prepared.item
+        try:
+            if self._stopping or not self._leases.holds(item.id):
+                return
+            outcome = future.result()
+            self._conclude(prepared, outcome)
+        except Exception as error:  # noqa: BLE001  the edge of a workitem: recorded in it
+            if not self._stopping:
+                self._failed(item, error)
+        finally:
+            self._closed(item, spool)
+
+    def _conclude(self, prepared: Prepared, outcome: RunOutcome) -> None:
+        item, package = prepared.item, prepared.package
+        ran = {"seconds": round(outcome.seconds, 3), "device": outcome.device}
+        if outcome.details.get("package_digest", package.digest) != package.digest:
+            raise RunFailed("the model package changed while the run was under way")
+        if outcome.refusal is not None:
+            self._refused(item, outcome.refusal, ran)
+            return
+        loops = [result for result in outcome.results if isinstance(result, Loop)]
+        if len(loops) != 1 or len(outcome.results) != 1:
+            given = ", ".join(type(result).__name__ for result in outcome.results) or "nothing"
+            raise RunFailed(f"the model gave {given}, and one Loop can be published", transient=False)
+        if self._archive.work.get(item.id).held is not None:
+            # Two patients in one study since the run began: whose loop it is must be known before it is stored.
+            self._leases.drop(item.id)
+            self._archive.work.release(item.id, owner=self._leases.owner)
+            return
+        published = self._publisher.publish(
+            loops[0], prepared.source, package=package, parameters=prepared.parameters, item=item
+        )
+        if isinstance(published, Ineligible):
+            self._refused(item, published, ran)
+        else:
+            self._finished(item, published, ran)
+
+    def _finished(self, item: WorkItem, published: Published, ran: Mapping[str, Any]) -> None:
+        """Record the object and queue its deliveries, in one transaction."""
+        outcome = {
+            "result": "published",
+            "kind": published.kind,
+            "sop_instance_uid": published.sop_instance_uid,
+            "new": published.new,
+            **ran,
+        }
+        deliveries = self._publisher.deliveries(item, published)
+        self._ended(item, outcome, event="published", deliveries=deliveries)
+
+    def _refused(self, item: WorkItem, refusal: Ineligible, ran: Mapping[str, Any] | None = None) -> None:
+        outcome = {"result": "refused", "reason": refusal.reason, "code": refusal.code, **(ran or {})}
+        self._ended(item, outcome, event="run refused")
+
+    def _ended(self, item: WorkItem, outcome: Mapping[str, Any], *, event: str, deliveries: Any = ()) -> None:
+        owner = self._leases.owner
+        try:
+            with self._archive.transaction() as connection:
+                self._archive.work.finish(item.id, owner=owner, outcome=outcome, conn=connection)
+                self._archive.work.enqueue(connection, deliveries)
+                self._audit(connection, item, event, outcome | {"deliver_to": [d.queue for d in deliveries]})
+        except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
+            LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
+        self._leases.drop(item.id)
+        self.changed.set()
+        LOG.info(event, extra=_named(item) | {"result": outcome["result"], "reason": outcome.get("reason", "")})
+
+    def _failed(self, item: WorkItem, error: Exception) -> None:
+        reason = str(error) if isinstance(error, EchonodeError) else f"{type(error).__name__}: {error}"
+        transient = error.transient if isinstance(error, RunFailed) else not isinstance(error, BadInput)
+        last = not transient or item.attempts >= item.max_attempts
+        if not isinstance(error, EchonodeError):
+            LOG.error("a run ended in a fault", exc_info=error, extra=_named(item))
+        try:
+            with self._archive.transaction() as connection:
+                self._archive.work.fail(
+                    item.id,
+                    owner=self._leases.owner,
+                    reason=reason,
+                    not_before=self._clock() + pause_after(item.attempts, self._settings.work),
+                    exhausted=last,
+                    conn=connection,
+                )
+                details = {"reason": reason, "attempt": item.attempts}
+                self._audit(connection, item, "run given up" if last else "run failed", details)
+        except EchonodeError as problem:
+            LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(problem)})
+        self._leases.drop(item.id)
+        self.changed.set()
+        LOG.warning("run given up" if last else "run failed", extra=_named(item) | {"reason": reason})
+
+    def _closed(self, item: WorkItem, spool: Path) -> None:
+        shutil.rmtree(spool, ignore_errors=True)
+        with self._open_lock:
+            self._open.discard(item.id)
+
+    def _audit(self, connection: Any, item: WorkItem, event: str, details: Mapping[str, Any]) -> None:
+        self._archive.audit.write(
+            connection,
+            event=event,
+            correlation_id=item.correlation_id,
+            study_uid=item.study_uid,
+            sop_instance_uid=item.sop_instance_uid,
+            who=self._leases.owner,
+            details={"workitem": item.id, "route": item.route, "model": item.queue, **details},
+        )
+
+
+def _named(item: WorkItem) -> dict[str, Any]:
+    return {"workitem": item.id, "model": item.queue, "route": item.route, "correlation_id": item.correlation_id}
