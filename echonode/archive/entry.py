@@ -1,0 +1,231 @@
+"""One object on its way into the index: its identity, its indexed attributes, its facts, and the rows it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.engine import Connection
+
+from echonode.archive.identity import PatientIdentity
+from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
+from echonode.archive.text import date_key, person_name_key, person_name_keys, time_key
+from echonode.archive.upsert import insert_new
+from echonode.core.attributes import ATTRIBUTES
+from echonode.core.identity import digest_of
+from echonode.core.query import Level
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """What the index keeps of one object.
+
+    `sha256` is over the data set's bytes, `blob` is the name in the BlobStore (data set and transfer syntax).
+    `attributes` has DICOM JSON by level, `facts` is `Facts.as_dict()`.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    series_uid: str
+    study_uid: str
+    sha256: str
+    blob: str
+    size: int
+    dataset_offset: int
+    attributes: Mapping[Level, Mapping[str, Any]]
+    facts: Mapping[str, Any]
+    derived: bool = False
+    origin: str = ""
+    calling_ae: str = ""
+    called_ae: str = ""
+    peer_address: str = ""
+    correlation_id: str = ""
+    identity: PatientIdentity = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identity", identity_of(self.attributes[Level.PATIENT]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """Where an entry went: the study's identity as it was known before, None when the entry made the study."""
+
+    new: bool
+    known_identity: PatientIdentity | None
+
+
+def text_of(attributes: Mapping[str, Any], keyword: str) -> str:
+    """The first value of an attribute in DICOM JSON as text, a PN as its groups joined by `=`; empty when absent."""
+    values = attributes.get(ATTRIBUTES[keyword].tag, {}).get("Value") or [""]
+    return value_text(values[0])
+
+
+def value_text(value: Any) -> str:
+    """One value of DICOM JSON as DICOM text."""
+    if isinstance(value, Mapping):
+        groups = [str(value.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic")]
+        return "=".join(groups).rstrip("=")
+    return "" if value is None else str(value)
+
+
+def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Placed:
+    """Add the rows of `entry` and of the levels above where they are new.
+
+    `new` is False, and nothing was added, when the SOP Instance UID is indexed already.
+    """
+    found = connection.execute(_STUDY, {"study": entry.study_uid, "series": entry.series_uid}).first()
+    known = None
+    if found is None:
+        study_fk = _insert_study(connection, entry, now)
+        series_fk = _insert_series(connection, entry, study_fk)
+    else:
+        known = identity_of(found.patient_attributes)
+        study_fk = found.study_fk
+        series_fk = found.series_fk or _insert_series(connection, entry, study_fk)
+    row = {
+        "sop_instance_uid": entry.sop_instance_uid,
+        "series_fk": series_fk,
+        "study_fk": study_fk,
+        "sop_class_uid": entry.sop_class_uid,
+        "transfer_syntax_uid": entry.transfer_syntax_uid,
+        "patient_id": entry.identity.patient_id,
+        "sha256": entry.sha256,
+        "blob": entry.blob,
+        "size": entry.size,
+        "dataset_offset": entry.dataset_offset,
+        "derived": entry.derived,
+        "hidden": False,
+        "origin": entry.origin,
+        "calling_ae": entry.calling_ae,
+        "called_ae": entry.called_ae,
+        "peer_address": entry.peer_address,
+        "correlation_id": entry.correlation_id,
+        "received_at": now,
+        "attributes": entry.attributes[Level.IMAGE],
+        "facts": entry.facts,
+    }
+    if insert_new(connection, INSTANCE, row) is None:
+        return Placed(new=False, known_identity=known)
+    if not entry.derived:  # what we add ourselves does not make a study unfinished
+        connection.execute(_RECEIVED, {"study_fk": study_fk, "now": now})
+    return Placed(new=True, known_identity=known)
+
+
+def insert_version(connection: Connection, entry: Entry, *, detail: str, now: float) -> bool:
+    """Keep `entry` beside the first object of its UID; False when this version is kept already."""
+    first = select(INSTANCE.c.id).where(INSTANCE.c.sop_instance_uid == entry.sop_instance_uid)
+    row = {
+        "instance_fk": connection.execute(first).scalar_one(),
+        "sop_class_uid": entry.sop_class_uid,
+        "transfer_syntax_uid": entry.transfer_syntax_uid,
+        "sha256": entry.sha256,
+        "blob": entry.blob,
+        "size": entry.size,
+        "dataset_offset": entry.dataset_offset,
+        "detail": detail,
+        "origin": entry.origin,
+        "calling_ae": entry.calling_ae,
+        "correlation_id": entry.correlation_id,
+        "received_at": now,
+    }
+    return insert_new(connection, VERSION, row) is not None
+
+
+def identity_of(attributes: Mapping[str, Any]) -> PatientIdentity:
+    """The identity that the patient level's DICOM JSON names."""
+    return PatientIdentity(
+        patient_id=text_of(attributes, "PatientID"),
+        issuer=text_of(attributes, "IssuerOfPatientID"),
+        name=text_of(attributes, "PatientName"),
+        birth_date=date_key(text_of(attributes, "PatientBirthDate")),
+    )
+
+
+def person_columns(identity: PatientIdentity, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The matching columns that patient and study rows share."""
+    alphabetic, ideographic, phonetic = person_name_keys(identity.name)
+    return {
+        "patient_id": identity.patient_id,
+        "issuer": identity.issuer,
+        "name_key": alphabetic,
+        "ideographic_key": ideographic,
+        "phonetic_key": phonetic,
+        "birth_date": identity.birth_date,
+        "sex": text_of(attributes, "PatientSex"),
+    }
+
+
+def patient_row(connection: Connection, attributes: Mapping[str, Any], *, study_uid: str) -> int:
+    """The id of the patient's row, made when it is new. Without a PatientID a patient is known in one study alone."""
+    identity = identity_of(attributes)
+    parts = [identity.patient_id, identity.issuer] if identity.patient_id else ["", "", study_uid, identity.digest]
+    key = digest_of(parts)
+    row = {"identity": key, **person_columns(identity, attributes), "attributes": attributes}
+    made = insert_new(connection, PATIENT, row)
+    if made is not None:
+        return made
+    return int(connection.execute(select(PATIENT.c.id).where(PATIENT.c.identity == key)).scalar_one())
+
+
+def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
+    attributes, patient = entry.attributes[Level.STUDY], entry.attributes[Level.PATIENT]
+    row = {
+        "study_uid": entry.study_uid,
+        "patient_fk": patient_row(connection, patient, study_uid=entry.study_uid),
+        **person_columns(entry.identity, patient),
+        "patient_attributes": patient,
+        "study_date": date_key(text_of(attributes, "StudyDate")),
+        "study_time": time_key(text_of(attributes, "StudyTime")),
+        "accession": text_of(attributes, "AccessionNumber"),
+        "study_id": text_of(attributes, "StudyID"),
+        "referring_key": person_name_key(text_of(attributes, "ReferringPhysicianName").partition("=")[0]),
+        "attributes": attributes,
+        "calling_ae": entry.calling_ae,
+        "first_received_at": now,
+        "last_received_at": now,
+        "unsettled_since": None,
+        "settled_at": None,
+        "held": None,
+    }
+    made = insert_new(connection, STUDY, row)
+    if made is not None:
+        return made
+    return int(connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == entry.study_uid)).scalar_one())
+
+
+def _insert_series(connection: Connection, entry: Entry, study_fk: int) -> int:
+    attributes = entry.attributes[Level.SERIES]
+    row = {
+        "study_fk": study_fk,
+        "series_uid": entry.series_uid,
+        "modality": text_of(attributes, "Modality"),
+        "attributes": attributes,
+    }
+    made = insert_new(connection, SERIES, row)
+    if made is not None:
+        return made
+    same = select(SERIES.c.id).where(SERIES.c.study_fk == study_fk, SERIES.c.series_uid == entry.series_uid)
+    return int(connection.execute(same).scalar_one())
+
+
+_STUDY = (
+    select(
+        STUDY.c.id.label("study_fk"),
+        SERIES.c.id.label("series_fk"),
+        STUDY.c.patient_attributes,
+    )
+    .select_from(STUDY)
+    .outerjoin(SERIES, (SERIES.c.study_fk == STUDY.c.id) & (SERIES.c.series_uid == bindparam("series")))
+    .where(STUDY.c.study_uid == bindparam("study"))
+)
+_RECEIVED = (
+    update(STUDY)
+    .where(STUDY.c.id == bindparam("study_fk"))
+    .values(
+        last_received_at=bindparam("now"),
+        unsettled_since=func.coalesce(STUDY.c.unsettled_since, bindparam("now")),
+    )
+)

@@ -1,0 +1,250 @@
+"""Reading the index: queries at four levels, single objects, facts, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy.engine import Connection
+
+from echonode.archive.conditions import attribute_matches, column_condition, text_condition
+from echonode.archive.database import Database
+from echonode.archive.rows import count, ids_at, load
+from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
+from echonode.core.attributes import ATTRIBUTES, COMPUTED, LEVELS, Attribute
+from echonode.core.errors import BadInput, BadQuery, NotFound
+from echonode.core.facts import Facts
+from echonode.core.ports import BlobStore
+from echonode.core.query import AnyOf, Level, Matcher, QueryMatch, QueryRequest, StoredInstance, Universal
+
+T = TypeVar("T")
+_CHUNK = 500
+_MOST_VALUES = 10_000
+_STORED = (
+    INSTANCE.c.sop_instance_uid,
+    INSTANCE.c.sop_class_uid,
+    INSTANCE.c.transfer_syntax_uid,
+    SERIES.c.series_uid,
+    STUDY.c.study_uid,
+    STUDY.c.patient_id,
+    INSTANCE.c.sha256,
+    INSTANCE.c.blob,
+    INSTANCE.c.size,
+    INSTANCE.c.dataset_offset,
+    INSTANCE.c.derived,
+)
+
+
+class Index:
+    """What is stored, by identity and by query. Answers need time that grows with the matches, not with the archive."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def find(self, request: QueryRequest) -> Iterator[QueryMatch]:
+        """Every match, in the order of arrival; no transaction stays open between two of them.
+
+        Raises:
+            BadQuery: a key that is not indexed, or that describes a level below the request's.
+        """
+        columns, rest = self._conditions(request)
+        with self._database.reading() as connection:
+            ids = sorted(connection.execute(ids_at(request.level, columns)).scalars())
+        matches = self._matches(ids, request, rest)
+        stop = None if request.limit is None else request.offset + request.limit
+        return islice(matches, request.offset, stop)
+
+    def instance(self, sop_instance_uid: str) -> StoredInstance | None:
+        """The stored object with that UID, the first one received; None when there is none."""
+        found = self._stored([INSTANCE.c.sop_instance_uid == sop_instance_uid])
+        return found[0] if found else None
+
+    def instances(
+        self,
+        *,
+        patient_id: str | None = None,
+        study_uid: str | None = None,
+        series_uid: str | None = None,
+        sop_instance_uids: Collection[str] | None = None,
+        include_derived: bool = True,
+    ) -> list[StoredInstance]:
+        """Stored objects that fit every argument given, in the order of arrival."""
+        conditions: list[ColumnElement[bool]] = []
+        for column, value in (
+            (STUDY.c.patient_id, patient_id),
+            (STUDY.c.study_uid, study_uid),
+            (SERIES.c.series_uid, series_uid),
+        ):
+            if value is not None:
+                conditions.append(column == value)
+        if not include_derived:
+            conditions.append(INSTANCE.c.derived.is_(False))
+        if sop_instance_uids is None:
+            return self._stored(conditions)
+        return [
+            stored
+            for batch in _batches(list(dict.fromkeys(sop_instance_uids)))
+            for stored in self._stored([*conditions, INSTANCE.c.sop_instance_uid.in_(batch)])
+        ]
+
+    def versions(self, sop_instance_uid: str) -> list[StoredInstance]:
+        """Further versions of that object that were kept beside the first, oldest first."""
+        replaced = {column.name: column for column in VERSION.c}
+        columns = [replaced[c.name] if c.table is INSTANCE and c.name in replaced else c for c in _STORED]
+        query = (
+            select(*columns)
+            .select_from(VERSION)
+            .join(INSTANCE, INSTANCE.c.id == VERSION.c.instance_fk)
+            .join(SERIES, SERIES.c.id == INSTANCE.c.series_fk)
+            .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
+            .where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
+            .order_by(VERSION.c.id)
+        )
+        with self._database.reading() as connection:
+            return [self._as_stored(row) for row in connection.execute(query)]
+
+    def facts(self, sop_instance_uid: str) -> Facts | None:
+        """The facts of that object; None when it is not stored."""
+        query = select(INSTANCE.c.facts).where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Facts.from_dict(row.facts)
+
+    def facts_of_study(self, study_uid: str) -> list[Facts]:
+        """The facts of every object of the study, in the order of arrival."""
+        query = (
+            select(INSTANCE.c.facts)
+            .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
+            .where(STUDY.c.study_uid == study_uid)
+            .order_by(INSTANCE.c.id)
+        )
+        with self._database.reading() as connection:
+            return [Facts.from_dict(row.facts) for row in connection.execute(query)]
+
+    def resolve_study(self, text: str) -> str:
+        """The Study Instance UID that `text` is, or whose accession number it is.
+
+        Raises:
+            NotFound: no such study.
+            BadInput: more than one study has that accession number.
+        """
+        text = text.strip()
+        with self._database.reading() as connection:
+            if connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == text)).first() is not None:
+                return text
+            by_accession = select(STUDY.c.study_uid).where(STUDY.c.accession == text).order_by(STUDY.c.id).limit(10)
+            found = list(connection.execute(by_accession).scalars()) if text else []
+        if not found:
+            raise NotFound(f"no study has the UID or accession number {text!r}")
+        if len(found) > 1:
+            raise BadInput(f"accession number {text!r} belongs to more than one study: {', '.join(found)}")
+        return str(found[0])
+
+    def derived_usage(self, study_uid: str) -> tuple[int, int]:
+        """How many derived objects the study has, and their bytes."""
+        query = (
+            select(func.count(), func.coalesce(func.sum(INSTANCE.c.size), 0))
+            .select_from(INSTANCE)
+            .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
+            .where(STUDY.c.study_uid == study_uid, INSTANCE.c.derived)
+        )
+        with self._database.reading() as connection:
+            count, size = connection.execute(query).one()
+        return int(count), int(size)
+
+    def totals(self) -> dict[str, int]:
+        """How many patients, studies, series and instances there are, and the bytes of the instances."""
+        names = {"patients": PATIENT, "studies": STUDY, "series": SERIES, "instances": INSTANCE}
+        with self._database.reading() as connection:
+            found = {
+                name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for name, table in names.items()
+            }
+            size = connection.execute(select(func.coalesce(func.sum(INSTANCE.c.size), 0))).scalar_one()
+        return found | {"bytes": int(size)}
+
+    def known_blobs(self, connection: Connection, blobs: Collection[str]) -> set[str]:
+        """Which of these blobs belong to an object or a version."""
+        found: set[str] = set()
+        for table in (INSTANCE, VERSION):
+            found |= set(connection.execute(select(table.c.blob).where(table.c.blob.in_(blobs))).scalars())
+        return found
+
+    def _conditions(self, request: QueryRequest) -> tuple[list[ColumnElement[bool]], list[tuple[Attribute, Matcher]]]:
+        glob = self._database.sqlite
+        columns: list[ColumnElement[bool]] = []
+        rest: list[tuple[Attribute, Matcher]] = []
+        for keyword, matcher in request.keys.items():
+            if isinstance(matcher, AnyOf) and len(matcher.values) > _MOST_VALUES:
+                raise BadQuery(f"{keyword}: {len(matcher.values)} values, {_MOST_VALUES} at most")
+            if keyword in COMPUTED:
+                columns += self._computed_condition(keyword, matcher, request.level)
+                continue
+            attribute = ATTRIBUTES.get(keyword)
+            if attribute is None:
+                raise BadQuery(f"{keyword} is not indexed")
+            if LEVELS.index(attribute.level) > LEVELS.index(request.level):
+                raise BadQuery(f"{keyword} does not describe the level {request.level}")
+            if isinstance(matcher, Universal):
+                continue
+            condition = column_condition(attribute, matcher, request.level, glob=glob)
+            columns.append(condition.sql)
+            if not condition.exact:
+                rest.append((attribute, matcher))
+        if request.level is Level.IMAGE and not request.include_hidden:
+            columns.append(INSTANCE.c.hidden.is_(False))
+        return columns, rest
+
+    def _computed_condition(self, keyword: str, matcher: Matcher, level: Level) -> list[ColumnElement[bool]]:
+        """ModalitiesInStudy and SOPClassesInStudy match when any series or object does; numbers never select."""
+        if isinstance(matcher, Universal) or level is Level.PATIENT:
+            return []
+        if keyword == "ModalitiesInStudy":
+            part = SERIES.alias("any_series")
+            condition = text_condition(part.c.modality, matcher, glob=self._database.sqlite).sql
+        elif keyword == "SOPClassesInStudy":
+            part = INSTANCE.alias("any_instance")
+            condition = text_condition(part.c.sop_class_uid, matcher, glob=self._database.sqlite).sql
+        else:
+            return []
+        return [exists(select(part.c.id).where(part.c.study_fk == STUDY.c.id, condition))]
+
+    def _matches(
+        self, ids: Sequence[int], request: QueryRequest, rest: Sequence[tuple[Attribute, Matcher]]
+    ) -> Iterator[QueryMatch]:
+        asked = [keyword for keyword in request.keys if keyword in COMPUTED]
+        for batch in _batches(ids):
+            with self._database.reading() as connection:
+                rows = load(connection, request.level, batch)
+                counts = {keyword: count(connection, keyword, rows) for keyword in asked}
+            for found in rows:
+                if all(attribute_matches(attribute, matcher, found.attributes) for attribute, matcher in rest):
+                    yield QueryMatch(
+                        level=request.level,
+                        attributes=found.attributes,
+                        counts={keyword: counts[keyword].get(found) for keyword in asked},
+                    )
+
+    def _stored(self, conditions: Sequence[ColumnElement[bool]]) -> list[StoredInstance]:
+        query = (
+            select(*_STORED)
+            .select_from(INSTANCE)
+            .join(SERIES, SERIES.c.id == INSTANCE.c.series_fk)
+            .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
+            .where(and_(*conditions))
+            .order_by(INSTANCE.c.id)
+        )
+        with self._database.reading() as connection:
+            return [self._as_stored(row) for row in connection.execute(query)]
+
+    def _as_stored(self, row: Any) -> StoredInstance:
+        values = row._asdict()
+        return StoredInstance(path=str(self._blobs.path(values.pop("blob"))), **values)
+
+
+def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

@@ -1,0 +1,288 @@
+"""The tables of the archive: one SQLAlchemy metadata for SQLite and PostgreSQL.
+
+Times are seconds since the epoch. Columns whose name ends in `_key` hold normalised text (archive/text.py) and serve
+matching only; what is answered stands in `attributes` as DICOM JSON (PS3.18 F.2).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+REVISION = "0001"
+"""Head of the migrations in archive/migrations; a database at another revision is not opened."""
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Ranges and prefixes compare code points: PostgreSQL does that under collation "C" only, SQLite always.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _ID, primary_key=True, autoincrement=True)
+
+
+def _text(name: str, *, index: bool = False, unique: bool = False) -> Column[str]:
+    return Column(name, _TEXT, nullable=False, server_default="", index=index, unique=unique)
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, JSON, nullable=False)
+
+
+def _time(name: str, *, index: bool = False) -> Column[float]:
+    return Column(name, Float(53), nullable=False, index=index)
+
+
+def _person() -> tuple[Column[str], ...]:
+    return (
+        _text("patient_id", index=True),
+        _text("issuer"),
+        _text("name_key", index=True),
+        _text("ideographic_key"),
+        _text("phonetic_key"),
+        _text("birth_date", index=True),
+        _text("sex"),
+    )
+
+
+PATIENT = Table(
+    "patient",
+    METADATA,
+    _id(),
+    _text("identity", unique=True),
+    *_person(),
+    _json("attributes"),
+)
+
+STUDY = Table(
+    "study",
+    METADATA,
+    _id(),
+    _text("study_uid", unique=True),
+    Column("patient_fk", _ID, ForeignKey("patient.id"), nullable=False, index=True),
+    *_person(),  # as this study's own objects have them: one PatientID may stand with two spellings of a name
+    _json("patient_attributes"),
+    _text("study_date", index=True),
+    _text("study_time"),
+    _text("accession", index=True),
+    _text("study_id", index=True),
+    _text("referring_key"),
+    _json("attributes"),
+    _text("calling_ae"),
+    _time("first_received_at"),
+    _time("last_received_at", index=True),
+    Column("unsettled_since", Float(53), index=True),
+    Column("settled_at", Float(53)),
+    Column("held", _TEXT),
+)
+
+SERIES = Table(
+    "series",
+    METADATA,
+    _id(),
+    Column("study_fk", _ID, ForeignKey("study.id"), nullable=False),
+    _text("series_uid", index=True),
+    _text("modality", index=True),
+    _json("attributes"),
+    UniqueConstraint("study_fk", "series_uid"),
+)
+
+INSTANCE = Table(
+    "instance",
+    METADATA,
+    _id(),
+    _text("sop_instance_uid", unique=True),
+    Column("series_fk", _ID, ForeignKey("series.id"), nullable=False, index=True),
+    Column("study_fk", _ID, ForeignKey("study.id"), nullable=False),
+    _text("sop_class_uid"),
+    _text("transfer_syntax_uid"),
+    _text("patient_id"),
+    _text("sha256"),
+    _text("blob", unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("dataset_offset", Integer, nullable=False),
+    Column("derived", Boolean, nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    _text("origin"),
+    _text("calling_ae"),
+    _text("called_ae"),
+    _text("peer_address"),
+    _text("correlation_id"),
+    _time("received_at"),
+    _json("attributes"),
+    _json("facts"),
+    Index(None, "study_fk", "sop_class_uid"),
+)
+
+VERSION = Table(
+    "version",
+    METADATA,
+    _id(),
+    Column("instance_fk", _ID, ForeignKey("instance.id"), nullable=False, index=True),
+    _text("sop_class_uid"),
+    _text("transfer_syntax_uid"),
+    _text("sha256"),
+    _text("blob", unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("dataset_offset", Integer, nullable=False),
+    _text("detail"),
+    _text("origin"),
+    _text("calling_ae"),
+    _text("correlation_id"),
+    _time("received_at"),
+)
+
+IDENTITY = Table(
+    "identity",
+    METADATA,
+    _id(),
+    _text("study_uid"),
+    _text("digest"),
+    _text("patient_id"),
+    _text("issuer"),
+    _text("name"),
+    _text("birth_date"),
+    _json("attributes"),
+    _text("sop_instance_uid"),
+    _text("calling_ae"),
+    _time("first_seen_at"),
+    Column("open", Boolean, nullable=False),
+    UniqueConstraint("study_uid", "digest"),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    METADATA,
+    _id(),
+    _text("blob", unique=True),
+    _text("sha256"),
+    Column("size", BigInteger, nullable=False),
+    Column("dataset_offset", Integer, nullable=False),
+    _text("reason"),
+    Column("dicom_status", Integer, nullable=False),
+    _text("sop_class_uid"),
+    _text("sop_instance_uid"),
+    _text("study_uid"),
+    _text("transfer_syntax_uid"),
+    _text("origin"),
+    _text("calling_ae"),
+    _text("called_ae"),
+    _text("peer_address"),
+    _text("correlation_id"),
+    _time("first_seen_at"),
+    _time("last_seen_at"),
+    Column("count", Integer, nullable=False),
+)
+
+WORKITEM = Table(
+    "workitem",
+    METADATA,
+    _id(),
+    _text("work_id", unique=True),
+    _text("kind"),
+    _text("queue"),
+    _text("unique_key", unique=True),
+    _text("state"),
+    _text("study_uid", index=True),
+    _text("series_uid"),
+    _text("sop_instance_uid"),
+    _text("route"),
+    _json("payload"),
+    _text("correlation_id"),
+    Column("priority", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+    _time("not_before"),
+    Column("lease_owner", _TEXT),
+    Column("lease_until", Float(53)),
+    Column("held", _TEXT),
+    _text("reason"),
+    _json("outcome"),
+    Index("ix_workitem_offer", "kind", "state", "priority", "created_at"),
+    Index("ix_workitem_lease", "state", "lease_until"),
+)
+
+PAUSE = Table(
+    "pause",
+    METADATA,
+    _id(),
+    _text("kind"),
+    _text("name"),
+    _text("by"),
+    _text("reason"),
+    _time("at"),
+    UniqueConstraint("kind", "name"),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    _id(),
+    _time("at", index=True),
+    _text("event"),
+    _text("correlation_id"),
+    _text("study_uid", index=True),
+    _text("sop_instance_uid"),
+    _text("who"),
+    _json("details"),
+)
+
+REFUSAL = Table(
+    "refusal",
+    METADATA,
+    _id(),
+    _text("what"),
+    _text("calling_ae"),
+    _text("address"),
+    _text("reason"),
+    _text("advice"),
+    Column("count", Integer, nullable=False),
+    _time("first_seen_at"),
+    _time("last_seen_at", index=True),
+    UniqueConstraint("what", "calling_ae", "address", "reason"),
+)
+
+ASSOCIATION = Table(
+    "association",
+    METADATA,
+    _id(),
+    _text("association_id", unique=True),
+    _text("calling_ae"),
+    _text("called_ae"),
+    _text("peer_address"),
+    _text("owner", index=True),
+    _time("opened_at"),
+    Column("closed_at", Float(53), index=True),
+)
+
+ASSOCIATION_STUDY = Table(
+    "association_study",
+    METADATA,
+    _id(),
+    _text("association_id"),
+    _text("study_uid", index=True),
+    UniqueConstraint("association_id", "study_uid"),
+)
