@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from echonode.core.settings import LogSection
+from echonode.core.text import one_line
 
 PATIENT_KEYS = frozenset(
     {
@@ -100,30 +101,21 @@ def withhold_patient_data(_logger: WrappedLogger, method: str, event: EventDict)
 def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Write control characters as escapes and cut values that are far too long; a traceback keeps its lines."""
     trace = event.pop("exception", None)
-    ordered = {key: event[key] for key in FIRST if key in event} | event
-    clean: EventDict = {escaped(key): _escaped(value) for key, value in ordered.items()}
+    ordered = {key: event[key] for key in FIRST if key in event} | dict(event)
+    clean: EventDict = {one_line(key): _escaped(value) for key, value in ordered.items()}
     if trace is not None:
-        clean["exception"] = "\n".join(escaped(line) for line in str(trace).splitlines())
+        clean["exception"] = "\n".join(one_line(line) for line in str(trace).splitlines())
     return clean
-
-
-def escaped(text: str) -> str:
-    """`text` in one line: CR, LF, escape sequences and other control or direction characters as `\\x..`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def _escaped(value: Any) -> Any:
     if isinstance(value, bool | int | float) or value is None:
         return value
     if isinstance(value, dict):
-        return {escaped(str(key)): _escaped(item) for key, item in value.items()}
+        return {one_line(str(key)): _escaped(item) for key, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [_escaped(item) for item in value]
-    text = escaped(str(value))
+    text = one_line(str(value))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
 
 

@@ -1,0 +1,260 @@
+"""`echonode demo`: node, scanner and PACS on loopback; a real loop goes in and its slow motion comes back."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from echonode.cli.screen import amount, console, duration, say
+from echonode.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from echonode.cli.demo_scene import Arrival, Node
+    from echonode.core.work import WorkItem
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Played:
+    """What happened, with times in seconds."""
+
+    source: Path
+    arrival: Arrival
+    rule: str
+    started: float
+    stored: float
+    returned: float
+    items: tuple[WorkItem, ...]
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for the received loop, a contact sheet and the node's log.")] = Path(
+        "demo"
+    ),
+    factor: Annotated[int, typer.Option(min=2, max=16, help="Output frames for each recorded one.")] = 4,
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds that the loop may take to come back.")] = 300.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the node's configuration and data in OUT/node.")] = False,
+) -> None:
+    """Play it all through: a scanner pushes a loop, the node makes slow motion, a PACS gets it back."""
+    source = example_loop()
+    models = models_folder()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be made: {error.strerror}") from error
+    with tempfile.TemporaryDirectory(prefix="echonode-demo-") as scratch:
+        folder = out / "node" if keep else Path(scratch) / "node"
+        if keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        played = _play(source, models, folder.resolve(), Path(scratch) / "pacs", out, factor=factor, deadline=deadline)
+        received = out / "slow-motion.dcm"
+        shutil.copyfile(played.arrival.path, received)
+        sheet = out / "contact-sheet.png"
+        _contact_sheet(source, received, sheet, factor=factor)
+        _report(played, received)
+    say(f"  the received loop   {received}")
+    say(f"  a contact sheet     {sheet}")
+    say(f"  the node's log      {out / 'node.log'}")
+    if keep:
+        say(f"  the node            echonode serve --config {folder}")
+
+
+def example_loop() -> Path:
+    """A real apical or parasternal cine of 30 frames that pydicom's wheel carries; nothing is downloaded.
+
+    Raises:
+        BadInput: this pydicom carries none.
+    """
+    import pydicom.data
+
+    path = Path(pydicom.data.__file__).parent / "test_files" / "examples_ybr_color.dcm"
+    if not path.is_file():
+        raise BadInput(f"{path}: this pydicom carries no example loop")
+    return path
+
+
+def models_folder() -> Path:
+    """The model packages of the checkout, or those of the configuration that stands here.
+
+    Raises:
+        BadInput: neither is there.
+    """
+    import echonode
+    from echonode.cli.options import configuration_if_any
+
+    beside = Path(echonode.__file__).resolve().parents[1] / "models"
+    if beside.is_dir():
+        return beside
+    configuration = configuration_if_any(None)
+    if configuration is None:
+        raise BadInput(f"{beside}: no model packages here; run the demo in a checkout or beside an ae_config")
+    return configuration.model_paths[0]
+
+
+def _play(
+    source: Path, models: Path, folder: Path, pacs_folder: Path, out: Path, *, factor: int, deadline: float
+) -> Played:
+    from echonode.cli import demo_scene as scene
+
+    node_port, pacs_port = scene.free_port(), scene.free_port()
+    scene.write_configuration(folder, models=models, node_port=node_port, pacs_port=pacs_port, factor=factor)
+    rule = _matching_rule(source, folder)
+    with (
+        _progress() as tell,
+        scene.Pacs(folder=pacs_folder, port=pacs_port) as pacs,
+        scene.Node(folder=folder, log=out / "node.log") as node,
+    ):
+        tell(f"starting the node on port {node_port} and the PACS on port {pacs_port}")
+        begin = time.monotonic()
+        scene.wait_for(
+            lambda: node.require_running() and scene.echo(node_port), seconds=START_SECONDS, what="the node's start"
+        )
+        started = time.monotonic() - begin
+        tell("the scanner sends its loop")
+        stored = scene.push(node_port, source)
+        sent_at = time.time()
+        _wait_for_loop(pacs.arrivals, node, folder, tell, sent_at=sent_at, deadline=deadline)
+        scene.wait_for(lambda: _all_done(folder), seconds=30, what="the node's own note of the delivery")
+        tell("ending the node")
+        items = tuple(_items(folder))
+    return Played(
+        source=source,
+        arrival=pacs.arrivals[0],
+        rule=rule,
+        started=started,
+        stored=stored,
+        returned=pacs.arrivals[0].at - sent_at,
+        items=items,
+    )
+
+
+def _wait_for_loop(
+    arrivals: list[Arrival], node: Node, folder: Path, tell: Any, *, sent_at: float, deadline: float
+) -> None:
+    from echonode.cli.demo_scene import DemoFailed, wait_for
+
+    def arrived() -> bool:
+        node.require_running()
+        if arrivals:
+            return True
+        items = _items(folder)
+        for item in items:
+            if item.state == "CANCELED" or item.outcome.get("refusal"):
+                reason = item.reason or item.outcome.get("refusal")
+                raise DemoFailed(f"the {item.kind} for {item.queue} gave nothing: {reason}")
+        steps = ", ".join(f"{item.kind} {item.queue} {str(item.state).lower()}" for item in items) or "ingest"
+        tell(f"waiting for the slow motion ({duration(time.time() - sent_at)}): {steps}")
+        return False
+
+    wait_for(arrived, seconds=deadline, what="the return of the slow motion")
+
+
+def _items(folder: Path) -> list[WorkItem]:
+    """The node's workitems, oldest first, read beside it."""
+    from echonode.archive.archive import Archive
+    from echonode.core.configuration import load_configuration
+
+    archive = Archive.open(load_configuration(folder).database_url)
+    try:
+        return archive.work.list()[::-1]
+    finally:
+        archive.close()
+
+
+def _all_done(folder: Path) -> bool:
+    return all(item.state == "COMPLETED" for item in _items(folder))
+
+
+def _matching_rule(source: Path, folder: Path) -> str:
+    """Which rule of the demonstration's routes.toml takes the loop, and why."""
+    from echonode.cli.demo_scene import SCANNER_TITLE
+    from echonode.cli.routes import facts_of_file
+    from echonode.core.configuration import load_configuration
+    from echonode.flow.route import explain
+
+    facts = facts_of_file(source, calling_ae=SCANNER_TITLE)
+    for explanation in explain(facts, load_configuration(folder).routes):
+        if explanation.matches:
+            held = ", ".join(f"{c.name} {c.actual.split(' (')[0]}" for c in explanation.conditions[3:])
+            return f"{explanation.route} -> {explanation.model} ({held})"
+    raise BadInput(f"{source}: no rule of the demonstration matches this loop")
+
+
+def _contact_sheet(source: Path, received: Path, sheet: Path, *, factor: int) -> None:
+    from echonode.cli.contact_sheet import write_contact_sheet
+    from echonode.core.settings import LimitsSection
+    from echonode.dicom.pixels import read_clip
+
+    before, after = (read_clip(path, limits=LimitsSection()) for path in (source, received))
+    write_contact_sheet(sheet, source=before.frames, loop=after.frames, factor=factor)
+
+
+def _report(played: Played, received: Path) -> None:
+    import pydicom
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    before, after = (pydicom.dcmread(path, stop_before_pixels=True) for path in (played.source, received))
+    runs = [item for item in played.items if item.kind == "run"]
+    deliveries = [item for item in played.items if item.kind == "deliver"]
+    same = "the same study" if before.StudyInstanceUID == after.StudyInstanceUID else "ANOTHER study"
+    rows = [
+        ("node ready", "answers C-ECHO", duration(played.started)),
+        ("went in", f"{_words(before)}, {amount(played.source.stat().st_size)}", duration(played.stored)),
+        ("rule", played.rule, ""),
+        *(("model ran", _run_words(item), duration(item.updated_at - item.created_at)) for item in runs),
+        *(("delivered", f"to {item.queue}", duration(item.updated_at - item.created_at)) for item in deliveries),
+        ("came back", f"{_words(after)}, {amount(received.stat().st_size)}", ""),
+        ("where", f"{same}, a new series: {getattr(after, 'SeriesDescription', '')}", ""),
+        ("in all", "from the scanner's last byte to the loop in the PACS", duration(played.returned)),
+    ]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("step", style="bold")
+    table.add_column("what")
+    table.add_column("took", justify="right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def _words(data: Any) -> str:
+    frames = int(getattr(data, "NumberOfFrames", 1))
+    return (
+        f"{getattr(data, 'Manufacturer', '')} {getattr(data, 'ManufacturerModelName', '')}, {frames} frames "
+        f"{data.Columns}x{data.Rows}, {data.file_meta.TransferSyntaxUID.name}"
+    ).strip()
+
+
+def _run_words(item: WorkItem) -> str:
+    seconds, device = item.outcome.get("seconds"), item.outcome.get("device")
+    inside = f", {duration(float(seconds))} in the model" if seconds else ""
+    return f"{item.queue}{f' on {device}' if device else ''}{inside}"
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A function that shows what happens now: one changing line on a terminal, one line a stage elsewhere."""
+    screen = console()
+    if screen.is_terminal:
+        with screen.status("") as status:
+            yield lambda text: status.update(text)
+        return
+    said: list[str] = []
+
+    def tell(text: str) -> None:
+        stage = text.split(" (")[0]
+        if stage not in said:
+            said.append(stage)
+            say(stage)
+
+    yield tell

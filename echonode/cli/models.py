@@ -1,0 +1,131 @@
+"""`echonode models`: the model packages of this node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from echonode.cli.options import ConfigOption, JsonOption, configuration_of, existing
+from echonode.cli.screen import Column, complain, say, show_facts, show_json, show_rows
+from echonode.core.errors import BadInput, EchonodeError
+
+if TYPE_CHECKING:
+    from echonode.registry.catalogue import Catalogue
+
+app = typer.Typer(name="models", help="Model packages: list, show, verify, import.", no_args_is_help=True)
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the package.")]
+
+
+@app.command("list")
+def list_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Every package, with what it is for and whether it is sound."""
+    catalogue = catalogue_of(config)
+    rows = [_row(catalogue, name) for name in catalogue.names()]
+    columns = (
+        Column("model", "name"),
+        Column("version", "version"),
+        Column("task", "task"),
+        Column("title", "title"),
+        Column("trained on", "trained_on"),
+        Column("state", "state"),
+    )
+    show_rows(rows, columns, as_json=as_json, empty="no model packages")
+
+
+@app.command("show")
+def show_command(name: ModelName, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The manifest of one package, and its digest."""
+    catalogue = catalogue_of(config)
+    manifest = catalogue.manifest(name)
+    package = catalogue.get(name)
+    content = manifest.model_dump(mode="json") | {"digest": package.digest, "folder": str(package.folder)}
+    if as_json:
+        show_json(content)
+        return
+    show_facts([*_flat(content), ("card", _card(package.folder))])
+
+
+@app.command("verify")
+def verify_command(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All when none is given.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check manifest, digests and tensors of packages; exit code 1 when one is not sound."""
+    catalogue = catalogue_of(config)
+    wrong = 0
+    for name in names or catalogue.names():
+        try:
+            package = catalogue.get(name)
+        except EchonodeError as error:
+            wrong += 1
+            complain(f"{name}: {error}")
+        else:
+            say(f"{name} {package.version}: sound, {len(package.weights)} weights files, digest {package.digest[:16]}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_command(
+    kind: Annotated[str, typer.Argument(help="Layout of the checkpoint: superslomo.")],
+    file: Annotated[Path, typer.Argument(help="The published checkpoint file.")],
+    name: Annotated[str, typer.Option(help="Name of the new package: lower-case letters, digits, dashes.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-o", metavar="KEY=VALUE", help="licence, title, version, trained_on, or the layout's."
+        ),
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="Folder of packages; the one of node.toml when not given.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make a model package from a published checkpoint; nothing in the file is executed."""
+    from echonode.registry.importing import import_checkpoint
+
+    options: dict[str, str] = {}
+    for text in option or ():
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise BadInput(f"--option {text!r} is not of the form KEY=VALUE")
+        options[key] = value
+    folder = into or configuration_of(config).model_paths[-1]
+    package = import_checkpoint(kind, existing(file), name=name, into=folder, options=options)
+    say(f"{package.name} {package.version} is in {package.folder}, digest {package.digest[:16]}")
+    say(f'a route of routes.toml uses it with: task = "{package.task}", model = "{package.name}"')
+
+
+def catalogue_of(config: Path | None) -> Catalogue:
+    """The packages under the configured folders."""
+    from echonode.registry.catalogue import Catalogue
+
+    return Catalogue(configuration_of(config).model_paths)
+
+
+def _row(catalogue: Catalogue, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "version": "", "task": "", "title": "", "trained_on": "", "digest": ""}
+    try:
+        package = catalogue.get(name)
+    except EchonodeError as error:
+        return row | {"state": f"not usable: {error}"}
+    fields = ("version", "task", "title", "trained_on", "digest")
+    return row | {field: getattr(package, field) for field in fields} | {"state": "sound"}
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, item in enumerate(value, start=1):
+                pairs += _flat(item, f"{prefix}{key}.{number}.")
+        else:
+            pairs.append((f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value))
+    return pairs
+
+
+def _card(folder: Path) -> str:
+    card = folder / "MODEL_CARD.md"
+    return str(card) if card.is_file() else ""

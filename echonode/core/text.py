@@ -1,0 +1,15 @@
+"""Text from elsewhere, made fit for one line of a log or a terminal."""
+
+from __future__ import annotations
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks, escape sequences and other control or direction characters: they are written out.
+
+    A name like "DOE\\x1b[31m" from a hostile header can then neither forge a line nor colour a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
