@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import struct
 
-from pydicom.charset import TEXT_VR_DELIMS, decode_bytes, python_encoding
+from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.valuerep import TEXT_VR_DELIMS
 
 _MALFORMED = (
     ValueError,

@@ -78,9 +78,10 @@ def is_ours(header: Dataset) -> bool:
     """
     if elements.text(header, "InstanceCreatorUID") == IMPLEMENTATION_CLASS_UID:
         return True
+    creators = [header.get_item(tag).value for tag in list(header.keys()) if tag.is_private_creator]
     if any(
         str(value.decode("latin-1") if isinstance(value, bytes) else value).strip() == PRIVATE_CREATOR
-        for value in (header.get_item(tag).value for tag in header.keys() if tag.is_private_creator)
+        for value in creators
     ):
         return True
     return any(
