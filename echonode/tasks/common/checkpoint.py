@@ -52,7 +52,7 @@ def load_published(path: Path, *, max_bytes: int = CHECKPOINT_BYTES) -> dict[str
         raise CheckpointRefused(_unsafe(str(error))) from error
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - a hostile stream can break the reader in any way
+    except Exception as error:  # an edge: a hostile stream can break the reader in any way
         raise CheckpointRefused(f"is damaged or cut off: {type(error).__name__}: {_line(str(error))}") from error
     if not isinstance(content, dict):
         raise CheckpointRefused(f"holds a {type(content).__name__}, a dictionary is expected")

@@ -46,8 +46,7 @@ def sampled(picture: NDArray[np.float32], flow: Field, *, sharp: bool = False) -
     x = np.arange(width, dtype=np.float32)[None, :] + flow[:, :, 0]
     y = np.arange(height, dtype=np.float32)[:, None] + flow[:, :, 1]
     how = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
-    found: NDArray[np.float32] = cv2.remap(picture, x, y, how, borderMode=cv2.BORDER_REPLICATE)
-    return found
+    return cv2.remap(picture, x, y, how, borderMode=cv2.BORDER_REPLICATE).astype(np.float32, copy=False)
 
 
 def _trust(there: Field, back: Field, *, tolerance: float) -> Field:

@@ -24,7 +24,7 @@ class OpticalFlow:
 
     def __init__(self, *, prefilter_sigma: float = 2.0) -> None:
         self._sigma = prefilter_sigma
-        self._search: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""
@@ -45,8 +45,7 @@ class OpticalFlow:
     def _smooth(self, light: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._sigma <= 0:
             return np.ascontiguousarray(light)
-        smooth: NDArray[np.uint8] = cv2.GaussianBlur(light, (0, 0), self._sigma)
-        return smooth
+        return cv2.GaussianBlur(light, (0, 0), self._sigma).astype(np.uint8, copy=False)
 
     def _flow(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Field:
         found: Field = self._search.calc(first, second, None)

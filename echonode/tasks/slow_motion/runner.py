@@ -90,7 +90,7 @@ class SlowMotionRunner:
         results: list[tuple[Result, ...]] = []
         for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
             done = sum(steps[:index])
-            results.append((self._one(clip, asked, lambda now, base=done: progress(base + now, sum(steps))),))
+            results.append((self._one(clip, asked, _Told(progress, done, sum(steps))),))
             progress(sum(steps[: index + 1]), sum(steps))
         return results
 
@@ -134,9 +134,7 @@ class SlowMotionRunner:
             return True
         softened = _soft(open_pixels)
         rows, columns = view.box
-        for place, (t, picture) in enumerate(
-            zip(times, self._engine.frames(pair, flows, trust, times), strict=True)
-        ):
+        for place, (t, picture) in enumerate(zip(times, self._engine.frames(pair, flows, trust, times), strict=True)):
             nearest = room[place][rows, columns]
             weight = (softened * _trust_at(trust, flows, t))[:, :, None]
             nearest[...] = as_bytes(_mixed(nearest, picture, weight))
@@ -169,10 +167,16 @@ class _View:
         return index, without(frame, hidden), hidden
 
 
+@dataclass(frozen=True, slots=True)
 class _Told:
-    """Told how many pairs are done."""
+    """Passes on how many pairs of one clip are done, on top of the clips before it."""
 
-    def __call__(self, now: int) -> None: ...
+    progress: Progress
+    base: int
+    total: int
+
+    def __call__(self, now: int) -> None:
+        self.progress(self.base + now, self.total)
 
 
 def _room(shape: tuple[int, ...], spool: Path | None) -> NDArray[np.uint8]:
@@ -185,8 +189,7 @@ def _room(shape: tuple[int, ...], spool: Path | None) -> NDArray[np.uint8]:
 def _soft(open_pixels: Mask) -> Field:
     """Weights that are 0 wherever pixels are copied and rise to 1 within a few pixels inside."""
     inner = cv2.GaussianBlur(open_pixels.astype(np.float32), (0, 0), EDGE_SIGMA)
-    weights: Field = np.clip(2 * inner - 1, 0, 1) * open_pixels
-    return weights
+    return (np.clip(2 * inner - 1, 0, 1) * open_pixels).astype(np.float32, copy=False)
 
 
 def _trust_at(trust: Agreement, flows: Flows, t: float) -> Field:

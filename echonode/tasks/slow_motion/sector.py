@@ -68,8 +68,7 @@ def luma(frame: Picture) -> Picture:
     """Luma (H, W) of a frame (H, W, 1|3)."""
     if frame.shape[2] == 1:
         return frame[:, :, 0]
-    grey: Picture = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return grey
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
 def coloured(frame: Picture, tint: Tint) -> Mask:
@@ -155,8 +154,8 @@ def _sector(moving: Mask, ever_coloured: Mask, regions: Sequence[Region]) -> Mas
     picture = np.isin(labels, kept)
     sector = np.zeros(moving.shape, np.uint8)
     for panel in _panels(regions, moving.shape):
-        points = cv2.findNonZero((picture & panel).astype(np.uint8))
-        if points is not None and len(points) > 2:
+        points = np.flip(np.argwhere(picture & panel), axis=1).astype(np.int32)
+        if len(points) > 2:
             cv2.fillConvexPoly(sector, cv2.convexHull(points), 1)
     found = grown(sector.astype(np.bool_), 3) & ~_boxes(regions, moving.shape, two_d=False)
     return found if found.any() else None
@@ -170,9 +169,7 @@ def _panels(regions: Sequence[Region], shape: tuple[int, ...]) -> list[Mask]:
         for region in regions
         if region.spatial_format == SpatialFormat.TWO_D and region.within(rows=rows, columns=columns)
     }
-    apart = all(
-        a == b or a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for a in boxes for b in boxes
-    )
+    apart = all(a == b or a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for a in boxes for b in boxes)
     if len(boxes) < 2 or not apart:
         return [np.ones(shape, np.bool_)]
     panels = []
@@ -207,8 +204,7 @@ def _blobs(mask: Mask) -> Mask:
 
 
 def _mean3(picture: Picture) -> Picture:
-    mean: Picture = cv2.blur(picture, (3, 3))
-    return mean
+    return cv2.blur(picture, (3, 3)).astype(np.uint8, copy=False)
 
 
 def _disc(radius: int) -> Picture:

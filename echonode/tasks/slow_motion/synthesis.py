@@ -5,9 +5,12 @@ Times are a vector of T values in (0, 1): every function works on all of them at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as functional
+from torch import nn
 
 from echonode.tasks.common.warp import WarpConvention, warp
 from echonode.tasks.slow_motion.net import UNet
@@ -15,7 +18,65 @@ from echonode.tasks.slow_motion.net import UNet
 FIXED_CHANNELS = 10
 
 
-def times_vector(times: torch.Tensor | list[float], like: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FirstLayer:
+    """A U-Net's first convolution, cut in the part that does not see t and the part that does.
+
+    For the interpolation network `fixed` takes both pictures and both flows between them, `moving` both flows from t
+    and both warped pictures; for the flow network `fixed` is everything and `moving` is None.
+    """
+
+    fixed: torch.Tensor
+    moving: torch.Tensor | None
+    bias: torch.Tensor
+
+    @classmethod
+    def of(cls, first: nn.Conv2d) -> FirstLayer:
+        """The layer as published: pictures have three channels, the mean of each subtracted."""
+        bias = first.bias
+        if bias is None:
+            raise ValueError("the first convolution has a bias")
+        if first.in_channels == 6:
+            return cls(fixed=first.weight, moving=None, bias=bias)
+        return cls(fixed=first.weight[:, :FIXED_CHANNELS], moving=first.weight[:, FIXED_CHANNELS:], bias=bias)
+
+    @classmethod
+    def grey(cls, first: nn.Conv2d, *, means: Sequence[float]) -> FirstLayer:
+        """The same layer for pictures of one channel, luma less the mean of `means`.
+
+        Three equal channels less three means are one channel with the summed weights, and a constant in the bias.
+        """
+        whole = cls.of(first)
+        centre = sum(means) / len(means)
+        offsets = torch.tensor([centre - mean for mean in means], dtype=first.weight.dtype, device=first.weight.device)
+
+        def folded(weight: torch.Tensor, at: int) -> tuple[torch.Tensor, torch.Tensor]:
+            three = weight[:, at : at + 3]
+            return three.sum(dim=1, keepdim=True), torch.einsum("ocij,c->o", three, offsets)
+
+        first0, bias0 = folded(whole.fixed, 0)
+        first1, bias1 = folded(whole.fixed, 3)
+        bias = whole.bias + bias0 + bias1
+        fixed = torch.cat((first0, first1, whole.fixed[:, 6:]), dim=1)
+        if whole.moving is None:
+            return cls(fixed=fixed, moving=None, bias=bias)
+        warped1, bias1 = folded(whole.moving, 4)
+        warped0, bias0 = folded(whole.moving, 7)
+        moving = torch.cat((whole.moving[:, :4], warped1, warped0), dim=1)
+        return cls(fixed=fixed, moving=moving, bias=bias + bias0 + bias1)
+
+    def of_pair(self, pair: torch.Tensor) -> torch.Tensor:
+        """What the layer gives for what does not depend on t, bias included."""
+        return functional.conv2d(pair, self.fixed, self.bias, padding=self.fixed.shape[-1] // 2)
+
+    def with_times(self, of_pair: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        """`of_pair` completed by the part that sees t."""
+        if self.moving is None:
+            raise ValueError("the flow network does not see t")
+        return of_pair + functional.conv2d(moving, self.moving, padding=self.moving.shape[-1] // 2)
+
+
+def times_vector(times: torch.Tensor | Sequence[float], like: torch.Tensor) -> torch.Tensor:
     """Times as (T, 1, 1, 1) on the device and in the precision of `like`."""
     return torch.as_tensor(times, dtype=like.dtype, device=like.device).view(-1, 1, 1, 1)
 
@@ -76,33 +137,59 @@ class Between:
     warped1: torch.Tensor
 
 
-def flows_between(flow_net: UNet, picture0: torch.Tensor, picture1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F01 and F10 (1, 2, H, W) from the flow network."""
-    flows = flow_net(torch.cat((picture0, picture1), dim=1))
-    return flows[:, 0:2], flows[:, 2:4]
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Motion:
+    """What is computed once for a pair: F01 and F10 (1, 2, H, W), and the first layer's part that does not see t."""
+
+    forward: torch.Tensor
+    backward: torch.Tensor
+    first: torch.Tensor
 
 
-def frames_between(
-    interpolation_net: UNet,
-    picture0: torch.Tensor,
-    picture1: torch.Tensor,
-    *,
-    forward: torch.Tensor,
-    backward: torch.Tensor,
-    t: torch.Tensor,
-    convention: WarpConvention,
-) -> Between:
-    """Every time of `t` in one batch; the half of the first convolution that does not see t is computed once."""
-    fixed = torch.cat((picture0, picture1, forward, backward), dim=1)
-    first = interpolation_net.conv1
-    fixed_part = torch.nn.functional.conv2d(
-        fixed, first.weight[:, :FIXED_CHANNELS], first.bias, padding=first.padding
-    )
-    to0, to1 = flows_at(t, forward, backward)
-    warped0 = warp(picture0, to0, convention=convention)
-    warped1 = warp(picture1, to1, convention=convention)
-    moving = torch.cat((to1, to0, warped1, warped0), dim=1)
-    moving_part = torch.nn.functional.conv2d(moving, first.weight[:, FIXED_CHANNELS:], padding=first.padding)
-    answer = interpolation_net.after_first(fixed_part + moving_part)
-    frames = fuse(picture0, picture1, t=t, to0=to0, to1=to1, answer=answer, convention=convention)
-    return Between(frames=frames, answer=answer, warped0=warped0, warped1=warped1)
+class Synthesis:
+    """Both networks and a warp convention: pictures between two pictures.
+
+    `guides` are what the networks look at (N, 3, H, W less the means, or N, 1, H, W with grey layers); `pictures` are
+    what is warped and fused, of any channels. In the published method they are the same.
+    """
+
+    def __init__(
+        self,
+        flow_net: UNet,
+        interpolation_net: UNet,
+        *,
+        convention: WarpConvention,
+        grey_means: Sequence[float] | None = None,
+    ) -> None:
+        self._flow_net = flow_net
+        self._interpolation_net = interpolation_net
+        self._convention = convention
+        self._layers = [
+            FirstLayer.of(net.conv1) if grey_means is None else FirstLayer.grey(net.conv1, means=grey_means)
+            for net in (flow_net, interpolation_net)
+        ]
+
+    def motion(self, guide0: torch.Tensor, guide1: torch.Tensor) -> Motion:
+        """The flows between two guides."""
+        both = torch.cat((guide0, guide1), dim=1)
+        flows = self._flow_net.after_first(self._layers[0].of_pair(both))
+        first = self._layers[1].of_pair(torch.cat((both, flows), dim=1))
+        return Motion(forward=flows[:, 0:2], backward=flows[:, 2:4], first=first)
+
+    def between(
+        self,
+        motion: Motion,
+        *,
+        guides: tuple[torch.Tensor, torch.Tensor],
+        pictures: tuple[torch.Tensor, torch.Tensor],
+        times: Sequence[float],
+    ) -> Between:
+        """The pictures at all of `times` in one batch."""
+        t = times_vector(times, motion.forward)
+        to0, to1 = flows_at(t, motion.forward, motion.backward)
+        warped0 = warp(guides[0], to0, convention=self._convention)
+        warped1 = warp(guides[1], to1, convention=self._convention)
+        first = self._layers[1].with_times(motion.first, torch.cat((to1, to0, warped1, warped0), dim=1))
+        answer = self._interpolation_net.after_first(first)
+        frames = fuse(pictures[0], pictures[1], t=t, to0=to0, to1=to1, answer=answer, convention=self._convention)
+        return Between(frames=frames, answer=answer, warped0=warped0, warped1=warped1)
