@@ -241,7 +241,7 @@ class Runs:
             with self._archive.transaction() as connection:
                 self._archive.work.finish(item.id, owner=owner, outcome=outcome, conn=connection)
                 self._archive.work.enqueue(connection, deliveries)
-                self._audit(connection, item, event, outcome | {"deliver_to": [d.queue for d in deliveries]})
+                self._audit(connection, item, event, dict(outcome) | {"deliver_to": [d.queue for d in deliveries]})
         except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
         self._leases.drop(item.id)
