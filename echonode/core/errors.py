@@ -138,3 +138,7 @@ class IllegalTransition(EchonodeError):
     """A workitem was asked for an event that its state does not know."""
 
     http_status = 409
+
+
+class ProtocolViolation(BadInput):
+    """A peer's bytes break PS3.7 or PS3.8 so that the association cannot go on; it is aborted."""
