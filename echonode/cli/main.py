@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from echonode import __version__
-from echonode.cli import demo, models, quarantine, reference, routes, serve, work
+from echonode.cli import demo, models, quarantine, reference, routes, serve, study, work
 from echonode.cli.screen import complain
 from echonode.core.errors import EchonodeError
 
@@ -45,10 +45,14 @@ def echonode(
 app.command("serve")(serve.serve_command)
 app.command("demo")(demo.demo_command)
 app.add_typer(routes.app)
+app.command("request")(study.request_command)
+app.add_typer(study.app)
+app.add_typer(study.conflicts_app)
 app.add_typer(work.app)
 app.command("pause")(work.pause_command)
 app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
+app.command("refused")(study.refused_command)
 app.add_typer(models.app)
 app.add_typer(reference.app)
 
@@ -63,7 +67,8 @@ def execute(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, prog_name="echonode", standalone_mode=False)
     except typer.TyperException as error:
-        complain(error.format_message().rstrip(".") + "; --help shows what there is")
+        if message := error.format_message().rstrip(".").replace("Value error, ", ""):
+            complain(f"{message}; --help shows what there is")
         return 2
     except EchonodeError as error:
         complain(str(error))

@@ -131,7 +131,7 @@ def retry_command(work_id: WorkId, config: ConfigOption = None) -> None:
     """Offer an item that has ended again, with all its attempts."""
     from echonode.cli.opened import opened_archive
 
-    with opened_archive(config) as (_, archive):
+    with opened_archive(config, writing=True) as (_, archive):
         item = archive.work.retry(find_item(archive, work_id).id)
         _audit(archive, item, "retried")
     say(f"{item.id[:SHORT]} is {item.state} again")
@@ -146,7 +146,7 @@ def cancel_command(
     """Cancel an item that has not ended."""
     from echonode.cli.opened import opened_archive
 
-    with opened_archive(config) as (_, archive):
+    with opened_archive(config, writing=True) as (_, archive):
         item = archive.work.cancel(find_item(archive, work_id).id, reason=reason)
         _audit(archive, item, "canceled", reason=reason)
     say(f"{item.id[:SHORT]} is {item.state}")
@@ -161,7 +161,7 @@ def pause_command(
     """Hold back the work of a route, a model or a destination; what runs now is finished."""
     from echonode.cli.opened import opened_archive
 
-    with opened_archive(config) as (configuration, archive):
+    with opened_archive(config, writing=True) as (configuration, archive):
         _known(configuration, what, name)
         archive.pauses.pause(what.value, name, by=whoami(), reason=reason)
     say(f"{what} {name} is paused; echonode resume {what} {name} lets it go on")
@@ -175,7 +175,7 @@ def resume_command(
     """Let the work of a paused route, model or destination go on."""
     from echonode.cli.opened import opened_archive
 
-    with opened_archive(config) as (_, archive):
+    with opened_archive(config, writing=True) as (_, archive):
         archive.pauses.resume(what.value, name, by=whoami())
     say(f"{what} {name} goes on")
 
