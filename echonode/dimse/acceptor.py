@@ -13,9 +13,8 @@ from collections.abc import Callable
 import structlog
 
 from echonode.archive.archive import Archive
-from echonode.archive.blobs import LocalBlobs
 from echonode.core.configuration import Configuration
-from echonode.core.errors import ProtocolViolation
+from echonode.core.errors import EchonodeError, ProtocolViolation
 from echonode.core.identity import new_id
 from echonode.core.ports import BlobStore
 from echonode.dimse.admission import Rejection, admit, printable
@@ -88,7 +87,7 @@ def run_acceptor(
     desk = Desk(
         configuration=configuration,
         door=ingest,
-        blobs=blobs or LocalBlobs(configuration.root),
+        blobs=blobs or archive.blobs,
         refusals=refusals,
     )
     acceptor = Acceptor(listener, desk=desk, archive=archive, stop=stop)
@@ -302,7 +301,15 @@ class Acceptor:
                 self._hosts[caller.address] -= 1
                 if self._hosts[caller.address] <= 0:
                     del self._hosts[caller.address]
+            self._closed(caller)
             bound.info("association ended", seconds=round(time.monotonic() - began, 3))
+
+    def _closed(self, caller: Caller) -> None:
+        """Tell the archive, which settles a study once no association is open for it."""
+        try:
+            self._archive.activity.closed(caller.correlation_id)
+        except EchonodeError as error:
+            log.error("the end of an association could not be written", reason=str(error))
 
     def _receive(self, sock: socket.socket, *, body: bytes, caller: Caller, answers: tuple[ContextAnswer, ...]) -> None:
         association = ReceivingAssociation(
