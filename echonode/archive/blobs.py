@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -124,13 +125,18 @@ class LocalBlobs:
         return removed
 
     def _settle(self, part: Path, place: Path) -> Path:
-        _sync_file(part)
+        try:
+            _sync_file(part)
+        except FileNotFoundError:
+            if not place.exists():  # else somebody else moved the same object there just now
+                raise
+            return place
         _make_folder(place.parent, self.root)
         try:
             os.link(part, place)
         except FileExistsError:
             os.utime(place)  # an orphan that is adopted again is not swept
-        part.unlink()
+        part.unlink(missing_ok=True)
         _sync_folder(place.parent)
         return place
 
@@ -142,6 +148,14 @@ class LocalBlobs:
             if lock is not None and (folder / _LOCK).exists():  # else a sweep was quicker than our lock
                 self._own, self._own_pid, self._lock = folder, os.getpid(), lock
         return self._own
+
+
+def blob_name(sha256: str, transfer_syntax_uid: str) -> str:
+    """The store's name of a data set in one transfer syntax, as SHA-256 in hex.
+
+    The transfer syntax is part of it: the same bytes may be received under two of them, and mean different files.
+    """
+    return hashlib.sha256(f"{transfer_syntax_uid}\n{sha256}".encode()).hexdigest()
 
 
 def _check(digest: str) -> None:

@@ -49,12 +49,8 @@ class Entry:
         object.__setattr__(self, "identity", identity_of(self.attributes[Level.PATIENT]))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placed:
-    """Where an entry went: the study's identity as it was known before, None when the entry made the study."""
-
-    new: bool
-    known_identity: PatientIdentity | None
+class AlreadyIndexed(Exception):
+    """The SOP Instance UID has a row already; what the transaction wrote so far is to be undone."""
 
 
 def text_of(attributes: Mapping[str, Any], keyword: str) -> str:
@@ -71,10 +67,13 @@ def value_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Placed:
-    """Add the rows of `entry` and of the levels above where they are new.
+def insert_entry(connection: Connection, entry: Entry, *, now: float) -> PatientIdentity | None:
+    """Add the rows of `entry`, and of the levels above where they are new.
 
-    `new` is False, and nothing was added, when the SOP Instance UID is indexed already.
+    Returns the study's patient as it was known before; None when the entry made the study.
+
+    Raises:
+        AlreadyIndexed: the SOP Instance UID is known; the caller's transaction must not be committed.
     """
     found = connection.execute(_STUDY, {"study": entry.study_uid, "series": entry.series_uid}).first()
     known = None
@@ -108,10 +107,10 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Placed:
         "facts": entry.facts,
     }
     if insert_new(connection, INSTANCE, row) is None:
-        return Placed(new=False, known_identity=known)
+        raise AlreadyIndexed(entry.sop_instance_uid)
     if not entry.derived:  # what we add ourselves does not make a study unfinished
         connection.execute(_RECEIVED, {"study_fk": study_fk, "now": now})
-    return Placed(new=True, known_identity=known)
+    return known
 
 
 def insert_version(connection: Connection, entry: Entry, *, detail: str, now: float) -> bool:

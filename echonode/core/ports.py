@@ -34,6 +34,18 @@ class BlobStore(Protocol):
         """Where the object with that digest lies."""
         ...
 
+    def quarantine(self, part: Path, *, sha256: str) -> Path:
+        """As `adopt`, to a place apart that no query and no run reaches."""
+        ...
+
+    def quarantined(self, sha256: str) -> Path:
+        """Where the quarantined object with that digest lies."""
+        ...
+
+    def remove_quarantined(self, sha256: str) -> None:
+        """As `remove`, of a quarantined object."""
+        ...
+
     def remove(self, sha256: str) -> None:
         """Forget an object that no row refers to."""
         ...
