@@ -70,7 +70,7 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     if isinstance(value, bytes):
         encodings = character_sets(header)
         try:
-            whole = decode_bytes(value, list(encodings), TEXT_VR_DELIMS) if len(encodings) > 1 else None
+            whole = decode_bytes(value, list(encodings), TEXT_VR_DELIMS) if b"\x1b" in value else None
         except (LookupError, ValueError):
             whole = None
         if whole is None:

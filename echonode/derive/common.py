@@ -1,0 +1,233 @@
+"""What every derived object has in common: what is copied, what is new, what it refers to, and that it says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from echonode.core.codes import (
+    ACQUISITION_EQUIPMENT,
+    PRIVATE_SCHEME,
+    SOURCE_IMAGE,
+    Code,
+)
+from echonode.core.identity import IMPLEMENTATION_CLASS_UID, derived_uid, digest_of
+from echonode.core.package import Package
+from echonode.core.settings import NodeSection
+from echonode.derive.copying import character_set_for, copy_elements
+from echonode.dicom import elements
+from echonode.dicom.facts import MANUFACTURER
+
+RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
+TYPE_2 = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+PATIENT_AND_STUDY = (
+    "IssuerOfPatientID", "OtherPatientIDsSequence", "PatientAge", "PatientSize", "PatientWeight",
+    "PatientSpeciesDescription", "PatientSpeciesCodeSequence", "PatientBreedDescription", "PatientBreedCodeSequence",
+    "BreedRegistrationSequence", "PatientSexNeutered", "ResponsiblePerson", "ResponsiblePersonRole",
+    "ResponsibleOrganization", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
+    "StudyInstanceUID", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
+    "TimezoneOffsetFromUTC",
+)  # fmt: skip
+_METHOD_OF_SYNTAX = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+} | {f"1.2.840.10008.1.2.4.{n}{t}": m for r, m in (
+    (range(100, 102), "ISO_13818_2"), (range(102, 107), "ISO_14496_10"), (range(107, 109), "ISO_23008_2"),
+) for n in r for t in ("", ".1")}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerivedObject:
+    """A derived object that is named but not yet written; `write` makes the Part 10 file at a path.
+
+    `kind` is what routes.toml calls it: slow-motion, report, segmentation, capture, document. Writing twice gives the
+    same pixels under the same UID; times of creation are fixed when the object is built.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    transfer_syntax_uid: str
+    kind: str
+    write: Callable[[Path], None]
+
+
+def instance_uid(
+    kind: str,
+    *,
+    study_uid: str,
+    source_uids: tuple[str, ...],
+    pixel_digest: str,
+    package: Package,
+    parameters: Mapping[str, Any],
+    index: int = 0,
+    revision: int = 0,
+) -> str:
+    """The SOP Instance UID of a result: the same for the same pixels, model, parameters and revision.
+
+    `revision` counts corrections of the header (a patient merge), which need a new object for the same pixels.
+    """
+    return derived_uid(
+        kind,
+        study_uid,
+        *sorted(source_uids),
+        pixel_digest,
+        package.name,
+        package.version,
+        package.digest,
+        digest_of(parameters),
+        str(index),
+        str(revision),
+    )
+
+
+def series_uid(kind: str, *, study_uid: str, package: Package, revision: int = 0) -> str:
+    """The Series Instance UID that all results of one kind and model version share in a study."""
+    return derived_uid("series", kind, study_uid, package.name, package.version, str(revision))
+
+
+def code_item(code: Code) -> Dataset:
+    """A code sequence item (PS3.3 table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    return item
+
+
+def base_dataset(source: Dataset, *, node: NodeSection, now: datetime) -> Dataset:
+    """Patient, study, equipment and creation attributes of an object that is derived from `source`.
+
+    Type 2 attributes that the source lacks are written empty; values that the standard forbids are put right.
+    """
+    dataset = Dataset()
+    copy_elements(source, dataset, TYPE_2, empty=True)
+    if dataset.PatientSex not in ("M", "F", "O", None):
+        dataset.PatientSex = None
+    copy_elements(source, dataset, PATIENT_AND_STUDY)
+    dataset.InstanceCreatorUID = IMPLEMENTATION_CLASS_UID
+    for prefix in ("InstanceCreation", "Content"):
+        setattr(dataset, f"{prefix}Date", now.strftime("%Y%m%d"))
+        setattr(dataset, f"{prefix}Time", now.strftime("%H%M%S.%f"))
+    dataset.Manufacturer = MANUFACTURER
+    if node.institution:
+        dataset.InstitutionName = node.institution
+    dataset.StationName = node.station
+    dataset.DeviceSerialNumber = node.station
+    return dataset
+
+
+def set_character_set(source: Dataset, dataset: Dataset) -> None:
+    """Write the Specific Character Set in which every copied text of `dataset` can be expressed."""
+    terms = character_set_for(source, dataset)
+    if terms is not None:
+        dataset.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
+
+
+def reference_source(source: Dataset, dataset: Dataset, *, locations_preserved: bool) -> None:
+    """Source Image Sequence and Common Instance Reference (PS3.3 C.7.6.1.1.4, C.12.2) to the one source image."""
+    image = Dataset()
+    image.ReferencedSOPClassUID = elements.text(source, "SOPClassUID")
+    image.ReferencedSOPInstanceUID = elements.text(source, "SOPInstanceUID")
+    image.SpatialLocationsPreserved = "YES" if locations_preserved else "NO"
+    image.PurposeOfReferenceCodeSequence = Sequence([code_item(SOURCE_IMAGE)])
+    dataset.SourceImageSequence = Sequence([image])
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = image.ReferencedSOPClassUID
+    instance.ReferencedSOPInstanceUID = image.ReferencedSOPInstanceUID
+    series = Dataset()
+    series.SeriesInstanceUID = elements.text(source, "SeriesInstanceUID")
+    series.ReferencedInstanceSequence = Sequence([instance])
+    dataset.ReferencedSeriesSequence = Sequence([series])
+
+
+def contribute(
+    source: Dataset, dataset: Dataset, *, role: Code, package: Package, node: NodeSection, now: datetime
+) -> None:
+    """Contributing Equipment (PS3.3 C.12.1.1.5): the scanner, then this node in `role` with its model."""
+    scanner = Dataset()
+    scanner.PurposeOfReferenceCodeSequence = Sequence([code_item(ACQUISITION_EQUIPMENT)])
+    copy_elements(
+        source,
+        scanner,
+        (
+            "Manufacturer",
+            "InstitutionName",
+            "StationName",
+            "ManufacturerModelName",
+            "DeviceSerialNumber",
+            "SoftwareVersions",
+        ),
+    )
+    if "Manufacturer" not in scanner:
+        scanner.Manufacturer = "unknown"
+    ours = Dataset()
+    ours.PurposeOfReferenceCodeSequence = Sequence([code_item(role)])
+    ours.Manufacturer = MANUFACTURER
+    ours.StationName = node.station
+    ours.ManufacturerModelName = package.title[:64]
+    ours.DeviceSerialNumber = node.station
+    ours.SoftwareVersions = f"{package.name} {package.version}"[:64]
+    ours.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
+    weights = ", ".join(f"{name} sha256 {digest}" for name, digest in sorted(package.weights_sha256.items()))
+    ours.ContributionDescription = (
+        f"Model {package.name} {package.version}, package sha256 {package.digest}; weights: {weights or 'none'}; "
+        f"trained on: {package.trained_on}; intended use: {package.intended_use}"
+    )[:1024]
+    dataset.ContributingEquipmentSequence = Sequence([scanner, ours])
+
+
+def declare_private_scheme(dataset: Dataset) -> None:
+    """Coding Scheme Identification (PS3.3 C.12.1.1.3) of our private codes."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeName = "echonode private codes"
+    item.CodingSchemeResponsibleOrganization = "echonode"
+    dataset.CodingSchemeIdentificationSequence = Sequence([item])
+
+
+def lossy_bookkeeping(
+    source: Dataset, dataset: Dataset, *, source_syntax: str, method: str | None, ratio: float | None
+) -> str:
+    """Lossy Image Compression and its ratios and methods, ours after the source's (PS3.3 C.7.6.1.1.5).
+
+    `method` and `ratio` are None when our own encoding is lossless. Once lossy is lossy for ever. Returns a sentence
+    for Derivation Description where the source's own history is incomplete, else nothing.
+    """
+    before = _METHOD_OF_SYNTAX.get(source_syntax)
+    was_lossy = elements.text(source, "LossyImageCompression") == "01" or before is not None
+    ratios = [f"{value:.6g}" for value in elements.decimals(source, "LossyImageCompressionRatio") if value > 0]
+    methods = [value for value in elements.texts(source, "LossyImageCompressionMethod") if value]
+    if not methods and len(ratios) == 1 and before is not None:
+        methods = [before]
+    remark = ""
+    if len(ratios) != len(methods) or (was_lossy and not methods):
+        ratios, methods = [], []
+        remark = "The source was lossy before, its ratio or method is not stated." if was_lossy else ""
+    if not was_lossy:
+        ratios, methods = [], []
+    if method is not None and ratio is not None:
+        ratios.append(f"{ratio:.6g}")
+        methods.append(method)
+    dataset.LossyImageCompression = "01" if was_lossy or method is not None else "00"
+    if methods:
+        dataset.LossyImageCompressionRatio = ratios if len(ratios) > 1 else ratios[0]
+        dataset.LossyImageCompressionMethod = methods if len(methods) > 1 else methods[0]
+    return remark
+
+
+def parameters_text(parameters: Mapping[str, Any]) -> str:
+    """Parameters as one line of JSON."""
+    return json.dumps(dict(parameters), sort_keys=True, default=str)
