@@ -1,0 +1,296 @@
+"""The composition root: the only place that names concrete classes, and the processes of `echonode serve`.
+
+`serve` is a supervisor: it brings the database up to date, opens the port, and keeps N acceptors and one worker alive.
+`python -m echonode.node acceptor|worker FOLDER [DESCRIPTOR]` is one of its children. Runner processes are children of
+the worker. Any of them may be killed at any time; none of supervisor, acceptors and worker imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from echonode.archive.activity import process_name
+from echonode.archive.archive import Archive
+from echonode.archive.blobs import LocalBlobs
+from echonode.core.configuration import Configuration, load_configuration
+from echonode.core.errors import ConfigurationError, EchonodeError
+from echonode.core.ports import Executor, Sender
+from echonode.core.task import installed_tasks
+from echonode.execution.inline import InlineExecutor
+from echonode.execution.local import LocalExecutor
+from echonode.execution.slots import slots_of
+from echonode.flow.deliver import Delivery
+from echonode.flow.ingest import Ingest
+from echonode.flow.leases import Leases
+from echonode.flow.publish import Publisher
+from echonode.flow.route import plan
+from echonode.flow.run import Runs
+from echonode.flow.takeover import clear_spool, take_over
+from echonode.flow.worker import work
+from echonode.logs import configure_logging
+from echonode.registry.catalogue import Catalogue
+from echonode.supervisor import Role, Supervisor, child_of_supervisor, say_ready, this_python
+
+LOG = logging.getLogger(__name__)
+NODE_LOCK, WORKER_LOCK = "node.lock", "worker.lock"
+BACKLOG = 256
+PORT_SECONDS = 3.0
+"""How long a start waits for the port: the children of a node that was killed need a moment to end."""
+
+
+def open_blobs(configuration: Configuration) -> LocalBlobs:
+    """The node's objects."""
+    return LocalBlobs(configuration.root)
+
+
+def open_archive(configuration: Configuration, *, migrate: bool = False) -> Archive:
+    """The node's archive; with `migrate` its tables are made or brought up to date.
+
+    Raises:
+        ConfigurationError: a wrong URL, or a database of another revision.
+        StorageUnavailable: the database cannot be reached.
+    """
+    return Archive.open(configuration.database_url, migrate=migrate, blobs=open_blobs(configuration))
+
+
+def open_catalogue(configuration: Configuration) -> Catalogue:
+    """The model packages that node.toml names."""
+    return Catalogue(configuration.model_paths)
+
+
+def open_ingest(configuration: Configuration, archive: Archive) -> Ingest:
+    """The door that every object comes in through, with routes.toml as its planner."""
+    routes, settings = configuration.routes, configuration.node
+    return Ingest(
+        archive=archive,
+        blobs=open_blobs(configuration),
+        planner=lambda facts: plan(facts, routes, settings),
+        settings=settings,
+    )
+
+
+def open_sender(configuration: Configuration) -> Sender:
+    """What sends objects to the peers of peers.toml."""
+    from echonode.dimse.sender import DimseSender  # late: pynetdicom is not needed to look at the archive
+
+    return DimseSender(configuration, blobs=open_blobs(configuration))
+
+
+def open_executor(configuration: Configuration, *, inline: bool = False) -> Executor:
+    """Where models run: warm runner processes, or with `inline` this process, for one loop offline.
+
+    Raises:
+        ConfigurationError: execution.devices names a device that does not exist.
+    """
+    settings, limits, tasks = configuration.node.execution, configuration.node.limits, installed_tasks()
+    if not inline:
+        return LocalExecutor(tasks=tasks, settings=settings, limits=limits)
+    slot = slots_of(settings)[0]
+    return InlineExecutor(tasks=tasks, limits=limits, device=slot.device, threads=slot.threads)
+
+
+def serve(configuration: Configuration) -> int:
+    """Run the node until SIGTERM or SIGINT; 0 when it ended as it should.
+
+    Writes one line to standard output when it takes connections. SIGTERM lets associations and deliveries in the
+    middle of an object finish, and gives back runs.
+
+    Raises:
+        ConfigurationError: the port is taken, another node uses the data folder, or the database does not fit.
+        StorageUnavailable: the database cannot be reached.
+    """
+    configure_logging(configuration.node.log, process="supervisor")
+    slots_of(configuration.node.execution, cuda_devices=lambda: 0)
+    _warn_of_routes(configuration)
+    with _locked(configuration.root, NODE_LOCK, wait_seconds=PORT_SECONDS), _listening(configuration) as listener:
+        open_archive(configuration, migrate=True).close()
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stop.set())
+        Supervisor(_roles(configuration, listener), ready=lambda: _announce(configuration)).run(stop)
+    return 0
+
+
+def run_acceptor_process(folder: Path, descriptor: int) -> None:
+    """One acceptor on the supervisor's socket, until SIGTERM."""
+    from echonode.dimse.acceptor import run_acceptor
+
+    stop = child_of_supervisor()
+    configuration = load_configuration(folder)
+    configure_logging(configuration.node.log, process="acceptor")
+    archive = open_archive(configuration)
+    try:
+        run_acceptor(
+            configuration,
+            ingest=open_ingest(configuration, archive),
+            archive=archive,
+            stop=stop,
+            sock=socket.socket(fileno=descriptor),
+            blobs=open_blobs(configuration),
+            ready=lambda _port: say_ready(),
+        )
+    finally:
+        archive.close()
+
+
+def run_worker_process(folder: Path) -> None:
+    """The one worker: runs, deliveries and sweeps, until SIGTERM."""
+    from echonode.sweeps import schedule, sweeps
+
+    stop = child_of_supervisor()
+    configuration = load_configuration(folder)
+    configure_logging(configuration.node.log, process="worker")
+    settings, routes = configuration.node, configuration.routes
+    with _locked(configuration.root, WORKER_LOCK, wait_seconds=60.0):
+        archive, blobs = open_archive(configuration), open_blobs(configuration)
+        leases = Leases(archive.work, owner=process_name(), seconds=settings.work.lease_seconds)
+        taken = take_over(archive, leases)
+        clear_spool(blobs)
+        executor = open_executor(configuration)
+        publisher = Publisher(
+            archive=archive,
+            blobs=blobs,
+            ingest=open_ingest(configuration, archive),
+            routes=routes,
+            settings=settings,
+            clock=time.time,
+        )
+        runs = Runs(
+            archive=archive,
+            blobs=blobs,
+            catalogue=open_catalogue(configuration),
+            executor=executor,
+            publisher=publisher,
+            settings=settings,
+            leases=leases,
+            clock=time.time,
+        )
+        delivery = Delivery(
+            archive=archive,
+            sender=open_sender(configuration),
+            routes=routes,
+            settings=settings.work,
+            leases=leases,
+            clock=time.time,
+        )
+        scheduler = schedule(
+            sweeps(archive, blobs, settings, strays=lambda: runs.refuse_strays() + delivery.refuse_strays())
+        )
+        LOG.info("worker is ready", extra={"taken_over": taken, "owner": leases.owner})
+        say_ready()
+        try:
+            work(runs, delivery, leases, poll_seconds=settings.work.poll_seconds, stop=stop)
+        finally:
+            scheduler.shutdown(wait=False)
+            executor.shutdown()
+            archive.close()
+
+
+def main(arguments: list[str]) -> int:
+    """One child of the supervisor."""
+    role, folder = arguments[0], Path(arguments[1])
+    try:
+        if role == "acceptor":
+            run_acceptor_process(folder, int(arguments[2]))
+        else:
+            run_worker_process(folder)
+    except EchonodeError as error:
+        LOG.error("the process cannot work", extra={"reason": str(error)})
+        return error.exit_code
+    return 0
+
+
+def _roles(configuration: Configuration, listener: socket.socket) -> list[Role]:
+    folder, descriptor = str(configuration.folder), listener.fileno()
+    acceptor = this_python("echonode.node", "acceptor", folder, str(descriptor))
+    acceptors = [
+        Role(name=f"acceptor {number + 1}", command=acceptor, descriptors=(descriptor,))
+        for number in range(configuration.node.dimse.acceptors)
+    ]
+    return [*acceptors, Role(name="worker", command=this_python("echonode.node", "worker", folder))]
+
+
+def _announce(configuration: Configuration) -> None:
+    node = configuration.node.node
+    address = f"[{node.host}]" if ":" in node.host else node.host
+    sys.stdout.write(f"echonode is ready: {node.ae_title} on {address}:{node.port}\n")
+    sys.stdout.flush()
+    LOG.info("ready", extra={"ae_title": node.ae_title, "host": node.host, "port": node.port, "pid": os.getpid()})
+
+
+def _warn_of_routes(configuration: Configuration) -> None:
+    catalogue, tasks = set(open_catalogue(configuration).names()), installed_tasks()
+    for route in configuration.routes.route:
+        if route.task not in tasks:
+            LOG.warning("a route names a task that is not installed", extra={"route": route.name, "task": route.task})
+        if route.model not in catalogue:
+            LOG.warning("a route names a model that is not there", extra={"route": route.name, "model": route.model})
+    if not any(route.deliver_to for route in configuration.routes.route if route.enabled):
+        LOG.warning("no route delivers anywhere: results stay on this node until routes.toml names a destination")
+
+
+@contextlib.contextmanager
+def _locked(root: Path, name: str, *, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock file, so that one node and one worker use a data folder; the kernel frees it with the process."""
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / name
+    deadline = time.monotonic() + wait_seconds
+    with path.open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    holder = file.read().strip() or "unknown"
+                    raise ConfigurationError(
+                        f"{path}: another echonode (process {holder}) uses this data folder; stop it first"
+                    ) from None
+                time.sleep(0.05)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _listening(configuration: Configuration) -> Iterator[socket.socket]:
+    """The node's socket, opened once and shared by the acceptors: while one is started again, callers wait in line.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    node = configuration.node.node
+    deadline = time.monotonic() + PORT_SECONDS
+    family = socket.AF_INET6 if ":" in node.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        while True:
+            try:
+                listener.bind((node.host, node.port))
+                listener.listen(BACKLOG)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                    raise ConfigurationError(
+                        f"{configuration.folder / 'node.toml'}: node.port: cannot listen on {node.host}:{node.port}: "
+                        f"{error.strerror or error}"
+                    ) from error
+                time.sleep(0.05)
+        yield listener
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
