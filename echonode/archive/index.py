@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -89,6 +89,23 @@ class Index:
             for batch in _batches(list(dict.fromkeys(sop_instance_uids)))
             for stored in self._stored([*conditions, INSTANCE.c.sop_instance_uid.in_(batch)])
         ]
+
+    def select(self, keys: Mapping[str, Matcher]) -> list[StoredInstance]:
+        """Stored objects whose attributes of any level fit every key, in the order of arrival.
+
+        Raises:
+            BadQuery: a key that is not indexed.
+        """
+        columns, rest = self._conditions(QueryRequest(level=Level.IMAGE, keys=keys))
+        with self._database.reading() as connection:
+            ids = sorted(connection.execute(ids_at(Level.IMAGE, columns)).scalars())
+            found: list[StoredInstance] = []
+            for batch in _batches(ids):
+                if rest:
+                    rows = load(connection, Level.IMAGE, batch)
+                    batch = [row.ids[Level.IMAGE] for row in rows if _fits(row.attributes, rest)]
+                found += self._stored([INSTANCE.c.id.in_(batch)])
+        return found
 
     def versions(self, sop_instance_uid: str) -> list[StoredInstance]:
         """Further versions of that object that were kept beside the first, oldest first."""
@@ -221,7 +238,7 @@ class Index:
                 rows = load(connection, request.level, batch)
                 counts = {keyword: count(connection, keyword, rows) for keyword in asked}
             for found in rows:
-                if all(attribute_matches(attribute, matcher, found.attributes) for attribute, matcher in rest):
+                if _fits(found.attributes, rest):
                     yield QueryMatch(
                         level=request.level,
                         attributes=found.attributes,
@@ -243,6 +260,10 @@ class Index:
     def _as_stored(self, row: Any) -> StoredInstance:
         values = row._asdict()
         return StoredInstance(path=str(self._blobs.path(values.pop("blob"))), **values)
+
+
+def _fits(attributes: Mapping[str, Any], rest: Sequence[tuple[Attribute, Matcher]]) -> bool:
+    return all(attribute_matches(attribute, matcher, attributes) for attribute, matcher in rest)
 
 
 def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
