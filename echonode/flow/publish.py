@@ -27,12 +27,12 @@ from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.work import WorkItem, WorkRequest
 from echonode.derive.cine import build_cine
+from echonode.derive.common import DerivedObject
 from echonode.flow.deliver import delivery_request
 from echonode.flow.ingest import Ingest
 
 LOG = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
-SLOW_MOTION = "slow-motion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +99,7 @@ class Publisher:
             parameters=parameters,
             node=self._settings.node,
             now=datetime.fromtimestamp(self._clock()).astimezone(),
+            limits=self._settings.limits,
         )
         if known := self.archived(derived.sop_instance_uid, kind=derived.kind):
             return known
@@ -141,7 +142,7 @@ class Publisher:
                 )
         return requests
 
-    def _received(self, part: Path, derived: Any, item: WorkItem) -> ReceivedObject:
+    def _received(self, part: Path, derived: DerivedObject, item: WorkItem) -> ReceivedObject:
         offset = dataset_offset(part)
         digest, size = digest_from(part, offset)
         return ReceivedObject(

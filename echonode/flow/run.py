@@ -17,7 +17,15 @@ from typing import Any
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
-from echonode.core.errors import BadInput, EchonodeError, IllegalTransition, RunFailed
+from echonode.core.errors import (
+    BadInput,
+    BudgetExceeded,
+    EchonodeError,
+    IllegalTransition,
+    RunFailed,
+    Undecodable,
+    UnreadableObject,
+)
 from echonode.core.facts import Facts
 from echonode.core.package import Package
 from echonode.core.ports import Clock, Executor, RunRequest
@@ -26,11 +34,11 @@ from echonode.core.results import Ineligible, Loop, RunOutcome
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
-from echonode.derive.cine import cine_uid
+from echonode.derive.cine import KIND, cine_uid
 from echonode.flow.contract import refusal_of
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
-from echonode.flow.publish import SLOW_MOTION, Published, Publisher
+from echonode.flow.publish import Published, Publisher
 from echonode.registry.catalogue import Catalogue
 
 LOG = logging.getLogger(__name__)
@@ -144,8 +152,12 @@ class Runs:
         if refusal is not None:
             return refusal
         parameters = dict(item.payload.get("parameters", {}))
-        uid = cine_uid(Path(source.path), package=package, parameters=parameters)
-        known = self._publisher.archived(uid, kind=SLOW_MOTION)
+        limits = self._settings.limits
+        try:
+            uid = cine_uid(Path(source.path), package=package, parameters=parameters, limits=limits)
+        except (Undecodable, BudgetExceeded, UnreadableObject) as error:
+            return Ineligible(reason=str(error), code="undecodable")
+        known = self._publisher.archived(uid, kind=KIND)
         if known is not None:
             return known
         over = self._publisher.over_the_caps(source.study_uid)

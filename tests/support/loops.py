@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 ULTRASOUND_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 
 
-def disc_frames(*, frames: int = 10, size: int = 64, seed: int = 0) -> np.ndarray:
+def disc_frames(*, frames: int = 10, size: int = 160, seed: int = 0) -> np.ndarray:
     """uint8 T x H x W: speckle with a disc that moves three pixels a frame."""
     noise = np.random.default_rng(seed).integers(20, 60, (size, size), dtype=np.uint8)
     rows, columns = np.mgrid[:size, :size]
@@ -29,7 +29,7 @@ def loop_dataset(
     patient_id: str = "P1",
     patient_name: str = "Echo^Ada",
     frames: int = 10,
-    size: int = 64,
+    size: int = 160,
     seed: int = 0,
     colour_region: bool = False,
 ) -> Dataset:
