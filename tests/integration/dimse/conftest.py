@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import structlog
 
 from echonode.archive.archive import Archive
 from echonode.core.configuration import Configuration
@@ -19,6 +21,15 @@ from echonode.flow.ingest import Ingest
 from tests.support.dimse import RawPeer
 
 EVERYBODY = (Right.STORE, Right.QUERY, Right.RETRIEVE)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Thousands of log lines that pytest keeps would be taken for a leak."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.configure(**before)
 
 
 @dataclass

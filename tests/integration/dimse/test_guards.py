@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -139,12 +140,9 @@ def _body() -> bytes:
 
 def test_one_host_cannot_take_every_association(start_node: StartNode) -> None:
     node = start_node(max_per_host=3)
-    peers = [node.peer() for _ in range(4)]
-    try:
-        assert [peer.associate(BOTH) for peer in peers] == [2, 2, 2, 3]
-    finally:
-        for peer in peers:
-            peer.sock.close()
+    with ExitStack() as stack:
+        answers = [stack.enter_context(node.peer()).associate(BOTH) for _ in range(4)]
+    assert answers == [2, 2, 2, 3]
 
 
 def test_titles_with_control_characters_never_reach_a_log_line_or_the_table(start_node: StartNode) -> None:
