@@ -13,10 +13,12 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 from echonode.core.errors import Undecodable
 from echonode.core.results import Loop
 from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, Banner
-from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_of, ybr_of_rgb
+from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_for, style_of, ybr_of_rgb
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.layout import PixelLayout
 from echonode.dicom.pixels import PixelSource
+
+FAITHFUL_DB = 50.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,7 @@ class Encoding:
 
 
 def choose_encoding(source: PixelSource, lossless: bool | str) -> Encoding:
-    """The source's own JPEG style where it is JPEG baseline, else quality 92; JPEG-LS or raw where lossless.
+    """The source's own JPEG style where it is JPEG baseline, else quality 92 or more; JPEG-LS or raw where lossless.
 
     `lossless` is False, True (JPEG-LS) or "explicit" (uncompressed).
     """
@@ -54,7 +56,7 @@ def choose_encoding(source: PixelSource, lossless: bool | str) -> Encoding:
         style = style_of(source.frame_bytes(0), photometric=layout.photometric)
     native = style is not None
     if style is None:
-        style = JpegStyle(sampling="grey" if grey else "4:2:2")
+        style = style_for(next(source.iter_frames()), faithful_db=FAITHFUL_DB)
     return Encoding(
         transfer_syntax_uid=str(JPEGBaseline8Bit),
         photometric="MONOCHROME2" if style.grey else _ybr_label(layout, native),

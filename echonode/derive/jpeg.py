@@ -17,19 +17,21 @@ from PIL import Image
 from echonode.core.errors import Undecodable
 from echonode.dicom.codestream import jpeg_header
 
-QUALITY = 92
+QUALITIES = (92, 95, 98)
+_BLACK = 8
 _SUBSAMPLING = {"4:4:4": "4:4:4", "4:2:2": "4:2:2", "4:2:0": "4:2:0", "4:4:0": "4:4:4", "other": "4:2:2"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JpegStyle:
-    """How to encode: quantisation tables (64 steps each, row by row) or, when there are none, a quality.
+    """How to encode: quantisation tables (64 steps each, row by row) or, when there are none, `quality`.
 
     `sampling` is 4:4:4, 4:2:2 or 4:2:0, or "grey".
     """
 
     tables: tuple[tuple[int, ...], ...] = ()
     sampling: str = "4:2:2"
+    quality: int = QUALITIES[0]
 
     @property
     def grey(self) -> bool:
@@ -77,10 +79,32 @@ def encode(picture: np.ndarray, style: JpegStyle, *, ybr: bool = False) -> bytes
     if style.tables:
         options["qtables"] = [list(table) for table in style.tables]
     else:
-        options["quality"] = QUALITY
+        options["quality"] = style.quality
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+def style_for(picture: np.ndarray, *, faithful_db: float) -> JpegStyle:
+    """A style for pictures that were no JPEG: 4:2:2 or grey, at the least quality whose luma reaches `faithful_db`.
+
+    Only what is not black counts: the black around a sector would flatter any quality. The highest one is the cap.
+    """
+    sampling = "grey" if picture.shape[2] == 1 else "4:2:2"
+    luma = _luma(picture)
+    seen = luma > _BLACK if (luma > _BLACK).any() else np.ones_like(luma, bool)
+    for quality in QUALITIES:
+        style = JpegStyle(sampling=sampling, quality=quality)
+        with Image.open(io.BytesIO(encode(picture, style))) as decoded:
+            error = np.mean((_luma(np.asarray(decoded.convert("RGB")))[seen] - luma[seen]) ** 2)
+        if error == 0 or 10 * np.log10(255**2 / error) >= faithful_db:
+            return style
+    return JpegStyle(sampling=sampling, quality=QUALITIES[-1])
+
+
+def _luma(picture: np.ndarray) -> np.ndarray:
+    grey = picture[..., 0] if picture.shape[2] == 1 else np.asarray(Image.fromarray(picture).convert("L"))
+    return grey.astype(np.float32)
 
 
 class PlaneDecoder:
