@@ -8,6 +8,7 @@ Instance UID ends its reader thread; and what waits to be sent is unbounded.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -90,6 +91,13 @@ class GuardedSocket(AssociationSocket):
         super().connect(primitive)
         if self.socket is not None:
             prepare(self.socket, send_seconds=self._stall_seconds)
+
+    def _shutdown_socket(self) -> None:
+        """Close in any case: pynetdicom leaks the socket when its peer is gone already."""
+        open_socket = self.socket
+        super()._shutdown_socket()
+        if open_socket is not None:
+            open_socket.close()
 
     @property
     def ready(self) -> bool:
@@ -206,7 +214,7 @@ class GuardedMessages(DIMSEServiceProvider):
 
     def _forward(self, values: list[tuple[int, bytes]]) -> None:
         primitive = P_DATA()
-        primitive.presentation_data_value_list = values
+        primitive.presentation_data_value_list = pdvs(*values)
         try:
             super().receive_primitive(primitive)
         except Exception as error:
@@ -358,8 +366,17 @@ class GuardedAssociation(Association):
             self._reactor_checkpoint.set()
 
 
+def pdvs(*values: tuple[int, bytes]) -> Any:
+    """Presentation data values in the form that pynetdicom checks for, which is not the one that it declares."""
+    return [list(value) for value in values]
+
+
 def application_entity(ae_title: str, *, timeout_seconds: float) -> AE:
-    """An AE that names this implementation and whose waits are bounded."""
+    """An AE that names this implementation and whose waits are bounded.
+
+    pynetdicom's own log is silenced: it writes what peers send, patients' names among it, as lines of their own.
+    """
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
     ae = AE(ae_title=ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME

@@ -12,7 +12,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from echonode.core.errors import BadQuery, EchonodeError
 from echonode.dimse.admission import printable
 from echonode.dimse.classes import PATIENT_ROOT_FIND, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE
-from echonode.dimse.guarded import GuardedAssociation
+from echonode.dimse.guarded import GuardedAssociation, pdvs
 from echonode.dimse.pdu import COMMAND, LAST
 
 PENDING = 0xFF00
@@ -83,5 +83,5 @@ def status_of(error: Exception) -> tuple[int, str]:
 def send_command(association: GuardedAssociation, context_id: int, encoded: bytes) -> None:
     """Send a message that is a command set alone."""
     primitive = P_DATA()
-    primitive.presentation_data_value_list = [(context_id, bytes((COMMAND | LAST,)) + encoded)]
+    primitive.presentation_data_value_list = pdvs((context_id, bytes((COMMAND | LAST,)) + encoded))
     association.dul.send_pdu(primitive)

@@ -18,7 +18,7 @@ from echonode.core.ports import Outgoing
 from echonode.dimse.classes import EXPLICIT_LE, IMPLICIT_LE
 from echonode.dimse.command import store_request
 from echonode.dimse.decoding import Decoder
-from echonode.dimse.guarded import GuardedAssociation, GuardedSocket, StoreOpener
+from echonode.dimse.guarded import GuardedAssociation, GuardedSocket, StoreOpener, pdvs
 from echonode.dimse.pdu import COMMAND, LAST, MOST_CONTEXTS
 
 _SMALLEST_PDU = 1024
@@ -222,7 +222,7 @@ class ObjectSender:
     def _put(self, context_id: int, control: int, data: bytes) -> None:
         self._association.wait_for_room(seconds=self._stall_seconds)
         primitive = P_DATA()
-        primitive.presentation_data_value_list = [(context_id, bytes((control,)) + data)]
+        primitive.presentation_data_value_list = pdvs((context_id, bytes((control,)) + data))
         self._association.dul.send_pdu(primitive)
 
     def _response(self) -> Sent:
