@@ -20,8 +20,8 @@ LOG = logging.getLogger(__name__)
 READY = b"ready\n"
 PR_SET_PDEATHSIG = 1
 WATCH_SECONDS = 0.2
-BACKOFF_SECONDS, BACKOFF_LONGEST_SECONDS = 0.2, 30.0
-SETTLED_SECONDS = 30.0
+BACKOFF_SECONDS, BACKOFF_LONGEST_SECONDS = 0.2, 5.0
+SETTLED_SECONDS = 10.0
 """A child that lived this long is started again at once."""
 
 
