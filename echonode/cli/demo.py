@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from echonode.core.work import WorkItem
 
 START_SECONDS = 60.0
+TRIES = 2
+"""On loopback nothing gets better by a third attempt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,22 +142,32 @@ def _play(
 def _wait_for_loop(
     arrivals: list[Arrival], node: Node, folder: Path, tell: Any, *, sent_at: float, deadline: float
 ) -> None:
+    """Return when the loop is in the PACS; a refusal, or what failed again and again, ends the wait with its reason."""
     from echonode.cli.demo_scene import DemoFailed, wait_for
+    from echonode.flow.story import says
+
+    last = "no workitem was planned"
 
     def arrived() -> bool:
+        nonlocal last
         node.require_running()
         if arrivals:
             return True
         items = _items(folder)
+        steps = "; ".join(f"{item.kind} {item.queue} {says(item)}" for item in items)
+        last = steps or last
         for item in items:
-            if item.state == "CANCELED" or item.outcome.get("refusal"):
-                reason = item.reason or item.outcome.get("refusal")
-                raise DemoFailed(f"the {item.kind} for {item.queue} gave nothing: {reason}")
-        steps = ", ".join(f"{item.kind} {item.queue} {str(item.state).lower()}" for item in items) or "ingest"
-        tell(f"waiting for the slow motion ({duration(time.time() - sent_at)}): {steps}")
+            if item.state == "CANCELED" or item.outcome.get("result") == "refused" or item.attempts > TRIES:
+                raise DemoFailed(f"the loop did not come back: {last}; the log is in {node.log}")
+        tell(f"waiting for the slow motion ({duration(time.time() - sent_at)}): {steps or 'the loop is stored'}")
         return False
 
-    wait_for(arrived, seconds=deadline, what="the return of the slow motion")
+    try:
+        wait_for(arrived, seconds=deadline, what="the return of the slow motion")
+    except DemoFailed as error:
+        if last in str(error):
+            raise
+        raise DemoFailed(f"{error}: {last}; the log is in {node.log}") from error
 
 
 def _items(folder: Path) -> list[WorkItem]:

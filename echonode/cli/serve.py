@@ -22,8 +22,8 @@ def serve_command(
 ) -> None:
     """Run the node until SIGTERM or Ctrl-C; its log goes to standard error."""
     configuration = configuration_of(config)
-    check_models(configuration)
     if check:
+        check_models(configuration)
         _describe(configuration)
         return
     from echonode.node import serve
@@ -33,6 +33,8 @@ def serve_command(
 
 def check_models(configuration: Configuration) -> None:
     """Refuse routes whose model is missing, damaged, or made for another task.
+
+    For --check alone: a node whose model is broken still starts, warns, and stores what the scanners send.
 
     Raises:
         ConfigurationError: with file, route and what is wrong.
