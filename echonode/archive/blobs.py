@@ -51,11 +51,13 @@ class LocalBlobs:
         Raises:
             OSError: the disk is full or does not take writes; `part` is still there.
         """
-        return self._settle(part, self.path(sha256))
+        place = self._link(part, self.path(sha256))
+        part.unlink()
+        return place
 
-    def quarantine(self, part: Path, *, sha256: str) -> Path:
-        """As `adopt`, into the quarantine folder."""
-        return self._settle(part, self.quarantined(sha256))
+    def quarantine(self, file: Path, *, sha256: str) -> Path:
+        """Make `file` durable under the quarantine folder too; `file` itself stays."""
+        return self._link(file, self.quarantined(sha256))
 
     def path(self, sha256: str) -> Path:
         """Where the object with that digest lies.
@@ -124,19 +126,13 @@ class LocalBlobs:
                         removed += 1
         return removed
 
-    def _settle(self, part: Path, place: Path) -> Path:
-        try:
-            _sync_file(part)
-        except FileNotFoundError:
-            if not place.exists():  # else somebody else moved the same object there just now
-                raise
-            return place
+    def _link(self, file: Path, place: Path) -> Path:
+        _sync_file(file)
         _make_folder(place.parent, self.root)
         try:
-            os.link(part, place)
+            os.link(file, place)
         except FileExistsError:
             os.utime(place)  # an orphan that is adopted again is not swept
-        part.unlink(missing_ok=True)
         _sync_folder(place.parent)
         return place
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.engine import Connection
 
 from echonode.archive.conditions import attribute_matches, column_condition, text_condition
@@ -251,7 +251,7 @@ class Index:
             .select_from(INSTANCE)
             .join(SERIES, SERIES.c.id == INSTANCE.c.series_fk)
             .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
-            .where(and_(*conditions))
+            .where(*conditions)
             .order_by(INSTANCE.c.id)
         )
         with self._database.reading() as connection:

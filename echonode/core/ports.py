@@ -34,8 +34,8 @@ class BlobStore(Protocol):
         """Where the object with that digest lies."""
         ...
 
-    def quarantine(self, part: Path, *, sha256: str) -> Path:
-        """As `adopt`, to a place apart that no query and no run reaches."""
+    def quarantine(self, file: Path, *, sha256: str) -> Path:
+        """Keep `file` durably in a place apart that no query and no run reaches; `file` itself stays."""
         ...
 
     def quarantined(self, sha256: str) -> Path:
