@@ -32,6 +32,7 @@ FILE_BYTES = 4 << 30
 MEMORY_BYTES = 8 << 30
 TIMEOUT_SECONDS = 600.0
 ANSWER_BYTES = 1 << 20
+OPTION_CHARACTERS = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -53,7 +54,7 @@ def import_checkpoint(
         BadInput: the name is no name or is taken.
         CheckpointRefused: the file is not what it claims to be, with what is wrong with it.
     """
-    options = dict(options or {})
+    options = {key: " ".join(value.split())[:OPTION_CHARACTERS] for key, value in (options or {}).items()}
     known = importers()
     if kind not in known:
         raise NotFound(f"no task imports {kind!r}; there are: {', '.join(sorted(known)) or 'none'}")
@@ -98,7 +99,7 @@ def _require_plain_file(file: Path) -> None:
     try:
         found = file.stat()
     except (OSError, ValueError) as error:
-        raise CheckpointRefused(f"{file}: cannot be read: {error}") from error
+        raise CheckpointRefused(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointRefused(f"{file}: is no plain file")
     if not 0 < found.st_size <= FILE_BYTES:

@@ -22,7 +22,7 @@ LEAST_WEIGHT: Final = np.float32(1e-3)
 class OpticalFlow:
     """An Engine. `prefilter_sigma` in pixels smooths the pictures in which motion is looked for, 0 leaves them."""
 
-    def __init__(self, *, prefilter_sigma: float = 2.0) -> None:
+    def __init__(self, *, prefilter_sigma: float = 1.5) -> None:
         self._sigma = prefilter_sigma
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 

@@ -38,8 +38,8 @@ EDGE_SIGMA: Final = 1.5  # pixels; the seam between interpolated and copied pixe
 class Trustworthiness:
     """When flows are believed: tolerance in pixels, and the share of the sector that may disagree."""
 
-    disagreement_pixels: float = 2.0
-    repeat_fraction: float = 0.5
+    disagreement_pixels: float = 3.0
+    repeat_fraction: float = 0.35
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Trustworthiness:
@@ -60,7 +60,7 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
     """
     cv2.setNumThreads(max(1, threads))
     if not package.architecture:
-        engine: Engine = OpticalFlow(prefilter_sigma=float(package.config.get("prefilter_sigma", 2.0)))
+        engine: Engine = OpticalFlow(prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)))
     elif package.architecture.get("flow") == "superslomo-flow":
         from echonode.tasks.slow_motion.superslomo import open_superslomo
 
