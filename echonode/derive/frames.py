@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 from echonode.core.errors import Undecodable
 from echonode.core.results import Loop
 from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, Banner
-from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_for, style_of, ybr_of_rgb
+from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_for, style_of
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.layout import PixelLayout
 from echonode.dicom.pixels import PixelSource
@@ -92,17 +92,12 @@ def encoded_frames(
             own = style_of(stored, photometric=source.layout.photometric)
             ybr = _planes(planes, stored)
             if own is not None and ybr is not None:
-                patch = banner.patch(status, float(loop.times_ms[index]))
-                if ybr.ndim == 2:
-                    ybr[banner.box] = _grey(patch)
-                else:
-                    ybr[banner.box] = ybr_of_rgb(patch)
+                banner.stamp(ybr, status, float(loop.times_ms[index]), colours="YCbCr")
                 yield encode(ybr, own, ybr=True)
                 continue
         picture = np.array(loop.frames[index])
         if marked:
-            patch = banner.patch(status, float(loop.times_ms[index]))
-            picture[banner.box] = patch if picture.shape[2] == 3 else _grey(patch)[..., None]
+            banner.stamp(picture, status, float(loop.times_ms[index]))
         yield _encode(picture, encoding)
 
 
@@ -118,10 +113,6 @@ def _planes(decoder: PlaneDecoder, stored: bytes) -> np.ndarray | None:
         return decoder.decode(stored)
     except Undecodable:
         return None  # an unusual sampling: the decoded picture is encoded instead
-
-
-def _grey(patch: np.ndarray) -> np.ndarray:
-    return ybr_of_rgb(patch)[..., 0]
 
 
 def _encode(picture: np.ndarray, encoding: Encoding) -> bytes:

@@ -143,8 +143,3 @@ class PlaneDecoder:
         rows, columns = planes[0].shape
         chroma = [plane.repeat(steps[0], axis=0).repeat(steps[1], axis=1)[:rows, :columns] for plane in planes[1:]]
         return np.stack([planes[0], *chroma], axis=-1)
-
-
-def ybr_of_rgb(patch: np.ndarray) -> np.ndarray:
-    """Full-range YCbCr of uint8 H x W x 3 RGB."""
-    return np.asarray(Image.fromarray(patch).convert("YCbCr"))
