@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,37 @@ def free_port() -> Callable[[], int]:
             return int(probe.getsockname()[1])
 
     return find
+
+
+@pytest.fixture(scope="session")
+def averaged_loop() -> Callable[..., Any]:
+    """Makes a slow loop of a clip by plain averages of its neighbours: a real loop without a model."""
+    import numpy as np
+
+    from echonode.core.clip import Clip
+    from echonode.core.results import Loop
+
+    def make(clip: Clip, *, factor: int = 4, sector: Any = None) -> Loop:
+        sources, count = clip.frames, (len(clip.frames) - 1) * factor + 1
+        frames = np.empty((count, *sources.shape[1:]), np.uint8)
+        for index in range(count):
+            before, share = divmod(index, factor)
+            after = min(before + 1, len(sources) - 1)
+            mixed = sources[before].astype(np.uint16) * (factor - share) + sources[after].astype(np.uint16) * share
+            frames[index] = mixed // factor
+        positions = np.arange(count) / factor
+        if sector is None:
+            rows, columns = sources.shape[1:3]
+            sector = np.zeros((rows, columns), bool)
+            sector[rows // 4 : rows * 3 // 4, columns // 4 : columns * 3 // 4] = True
+        return Loop(
+            frames=frames,
+            positions=positions,
+            times_ms=np.interp(positions, np.arange(len(sources)), clip.times_ms),
+            acquired=np.arange(count) % factor == 0,
+            repeated=np.zeros(count, bool),
+            sector=sector,
+            factor=factor,
+        )
+
+    return make
