@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echonode.cli.options import calling_title, configuration_if_any, existing, peer_of
-from echonode.core.errors import BadInput
+from echonode.cli.screen import quiet_logs
+from echonode.core.errors import BadInput, UnreadableObject
 
 if TYPE_CHECKING:
     from echonode.core.configuration import Configuration
@@ -31,6 +32,7 @@ def calling(to: str, given_title: str | None, config: Path | None) -> Iterator[t
     from echonode.core.routes import RoutesFile
     from echonode.core.settings import NodeSettings, StorageSection
 
+    quiet_logs()
     peer = peer_of(to, config)
     if given_title is not None or peer.called_as is None:
         peer = peer.model_copy(update={"called_as": calling_title(given_title, config)})
@@ -47,11 +49,13 @@ def dicom_files(paths: Iterable[Path]) -> list[Path]:
     """The files that `paths` name, and every DICOM file in the folders that they name, sorted.
 
     Raises:
-        BadInput: a path that is not there, or a folder without a DICOM file.
+        BadInput: a path that is not there, a file that is no DICOM file, or a folder without one.
     """
     found: list[Path] = []
     for path in paths:
         if not existing(path).is_dir():
+            if not is_dicom(path):
+                raise UnreadableObject(f"{path}: is no DICOM file: it lacks the prefix DICM")
             found.append(path)
             continue
         inside = [file for file in sorted(path.rglob("*")) if file.is_file() and is_dicom(file)]

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli.screen import amount, console, duration, say
+from echonode.cli.screen import amount, console, duration, quiet_logs, say
 from echonode.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from echonode.core.work import WorkItem
 
 START_SECONDS = 60.0
+COLUMNS = 5
 TRIES = 2
 """On loopback nothing gets better by a third attempt."""
 
@@ -47,6 +49,7 @@ def demo_command(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the node's configuration and data in OUT/node.")] = False,
 ) -> None:
     """Play it all through: a scanner pushes a loop, the node makes slow motion, a PACS gets it back."""
+    quiet_logs()
     source = example_loop()
     models = models_folder()
     try:
@@ -202,12 +205,26 @@ def _matching_rule(source: Path, folder: Path) -> str:
 
 
 def _contact_sheet(source: Path, received: Path, sheet: Path, *, factor: int) -> None:
-    from echonode.cli.contact_sheet import write_contact_sheet
+    """Two neighbouring recorded frames above, and what came back between them below.
+
+    The pair that differs most is shown: there the heart moves.
+    """
+    import numpy as np
+    from PIL import Image
+
     from echonode.core.settings import LimitsSection
     from echonode.dicom.pixels import read_clip
+    from echonode.dicom.video import contact_sheet
 
-    before, after = (read_clip(path, limits=LimitsSection()) for path in (source, received))
-    write_contact_sheet(sheet, source=before.frames, loop=after.frames, factor=factor)
+    before, after = (read_clip(path, limits=LimitsSection()).frames for path in (source, received))
+    moved = [float(np.abs(second - first).mean()) for first, second in pairwise(before.astype(np.float32))]
+    start = int(np.argmax(moved))
+    shown = [start * factor + step for step in sorted({round(step) for step in np.linspace(0, factor, COLUMNS)})]
+    nothing = [np.full_like(before[0], 24)] * (len(shown) - 2)
+    sheet_frames = [before[start], *nothing, before[start + 1], *(after[index] for index in shown)]
+    labels = [f"recorded frame {start + 1}", *([""] * len(nothing)), f"recorded frame {start + 2}"]
+    labels += [f"frame {index + 1} of the slow loop" for index in shown]
+    Image.fromarray(contact_sheet(sheet_frames, columns=len(shown), labels=labels)).save(sheet)
 
 
 def _report(played: Played, received: Path) -> None:

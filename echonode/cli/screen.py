@@ -90,6 +90,14 @@ def complain(text: str) -> None:
     sys.stderr.write(f"echonode: {one_line(text)}\n")
 
 
+def quiet_logs() -> None:
+    """Keep the log of a command to errors, on standard error: what it has to say it prints itself."""
+    from echonode.core.settings import LogSection
+    from echonode.logs import configure_logging
+
+    configure_logging(LogSection(level="error", format="console"))
+
+
 def moment(seconds: float | None) -> str:
     """A time since the epoch as local date and time; empty for none."""
     return "" if not seconds else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
