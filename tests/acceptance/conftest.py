@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+ECHONODE = str(Path(sys.executable).with_name("echonode"))
 ROUTES = """
 [[route]]
 name = "slow-motion"
@@ -63,7 +64,7 @@ class RunningNode:
     def cli(self, *arguments: str, ok: bool = True) -> str:
         """What the command line says against this node's configuration."""
         done = subprocess.run(
-            [sys.executable, "-m", "echonode.cli.main", *arguments],
+            [ECHONODE, *arguments],
             env=os.environ | {"ECHONODE_CONFIG": str(self.config), "COLUMNS": "200", "NO_COLOR": "1"},
             capture_output=True,
             text=True,
@@ -122,7 +123,7 @@ def node(
         )
         (config / "routes.toml").write_text(routes)
         log = tmp_path / "node.log"
-        process = start(sys.executable, "-m", "echonode.cli.main", "serve", "--config", str(config), log=log)
+        process = start(ECHONODE, "serve", "--config", str(config), log=log)
         wait_until(
             lambda: listens(port) or process.poll() is not None, seconds=60, what=f"the node to listen on {port}"
         )
