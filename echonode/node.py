@@ -19,13 +19,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echonode.archive.activity import process_name
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.configuration import Configuration, load_configuration
 from echonode.core.errors import ConfigurationError, EchonodeError
-from echonode.core.ports import Executor, Sender
+from echonode.core.ports import Executor
 from echonode.core.task import installed_tasks
 from echonode.execution.inline import InlineExecutor
 from echonode.execution.local import LocalExecutor
@@ -41,6 +42,9 @@ from echonode.flow.worker import work
 from echonode.logs import configure_logging
 from echonode.registry.catalogue import Catalogue
 from echonode.supervisor import Role, Supervisor, child_of_supervisor, say_ready, this_python
+
+if TYPE_CHECKING:
+    from echonode.dimse.sender import DimseSender
 
 LOG = logging.getLogger(__name__)
 NODE_LOCK, WORKER_LOCK = "node.lock", "worker.lock"
@@ -80,7 +84,7 @@ def open_ingest(configuration: Configuration, archive: Archive) -> Ingest:
     )
 
 
-def open_sender(configuration: Configuration) -> Sender:
+def open_sender(configuration: Configuration) -> DimseSender:
     """What sends objects to the peers of peers.toml."""
     from echonode.dimse.sender import DimseSender  # late: pynetdicom is not needed to look at the archive
 
@@ -176,9 +180,10 @@ def run_worker_process(folder: Path) -> None:
             leases=leases,
             clock=time.time,
         )
+        sender = open_sender(configuration)
         delivery = Delivery(
             archive=archive,
-            sender=open_sender(configuration),
+            sender=sender,
             routes=routes,
             settings=settings.work,
             leases=leases,
@@ -194,6 +199,7 @@ def run_worker_process(folder: Path) -> None:
         finally:
             scheduler.shutdown(wait=False)
             executor.shutdown()
+            sender.close()
             archive.close()
 
 

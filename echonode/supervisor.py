@@ -57,7 +57,7 @@ class Supervisor:
         *,
         ready: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
-        drain_seconds: float = 30.0,
+        drain_seconds: float = 20.0,
     ) -> None:
         self._children = [_Child(role) for role in roles]
         self._ready, self._clock, self._drain_seconds = ready, clock, drain_seconds

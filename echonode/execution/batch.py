@@ -19,6 +19,8 @@ from echonode.core.task import Runner, resolve
 from echonode.dicom.pixels import read_clip
 from echonode.registry.catalogue import Catalogue
 
+VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
+
 
 def load_package(folder: Path) -> Package:
     """The verified package in `folder`.
@@ -79,7 +81,15 @@ def _one_line(error: BaseException) -> str:
 
 
 def _decode(request: RunRequest, limits: LimitsSection) -> Clip | Ineligible:
+    """The clip of a Part 10 file, a video file by its suffix, or a folder of pictures at `facts["frame_rate"]`."""
+    source = request.source
     try:
-        return read_clip(request.source, limits=limits)
+        if not source.is_dir() and source.suffix.lower() not in VIDEO_SUFFIXES:
+            return read_clip(source, limits=limits)
+        from echonode.dicom import video  # late: the node decodes DICOM alone
+
+        if source.is_dir():
+            return video.read_pictures(source, fps=float(request.facts["frame_rate"]), limits=limits)
+        return video.read_video(source, limits=limits)
     except BadInput as error:
         return Ineligible(reason=_one_line(error), code="undecodable")

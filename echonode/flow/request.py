@@ -14,9 +14,11 @@ from echonode.core.package import Package
 from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
-from echonode.core.work import WorkItem
+from echonode.core.work import WorkItem, WorkKind
 from echonode.flow.route import run_request
 from echonode.registry.catalogue import Catalogue
+
+MOST_ITEMS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +101,7 @@ def _enqueue(
 ) -> Requested:
     again = f"request {package.digest[:16]} {digest_of(list(route.deliver_to))[:16]}"
     wanted = run_request(route, facts, settings, again=again)
-    stored = archive.index.instance(facts.sop_instance_uid)
+    before = {item.id for item in archive.work.list(kind=WorkKind.RUN, study_uid=facts.study_uid, limit=MOST_ITEMS)}
     with archive.transaction() as connection:
         (work_id,) = archive.work.enqueue(connection, [wanted])
         archive.audit.write(
@@ -111,6 +113,6 @@ def _enqueue(
             details={"workitem": work_id, "task": route.task, "model": route.model, "parameters": route.parameters},
         )
     item = archive.work.get(work_id)
-    if item.state is WorkState.CANCELED and stored is not None:
+    if item.state is WorkState.CANCELED:
         item = archive.work.retry(work_id)
-    return Requested(sop_instance_uid=facts.sop_instance_uid, item=item, new=item.attempts == 0)
+    return Requested(sop_instance_uid=facts.sop_instance_uid, item=item, new=work_id not in before)

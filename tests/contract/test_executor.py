@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from echonode.core.errors import RunFailed
 from echonode.core.ports import Executor, RunRequest
 from echonode.core.results import Loop
 from echonode.core.settings import ExecutionSection, LimitsSection
+from echonode.dicom.video import write_pictures, write_video
 from echonode.execution.inline import InlineExecutor
 from echonode.execution.local import LocalExecutor
 from tests.support.loops import disc_frames, write_loop
@@ -80,6 +82,23 @@ def test_what_cannot_be_decoded_is_refused(executor: Executor, tmp_path: Path, p
     refusal = executor.submit(request).result(PATIENCE).refusal
     assert refusal is not None
     assert refusal.code == "undecodable"
+
+
+@pytest.mark.parametrize("name", ["loop.mkv", "pictures"])
+def test_videos_and_pictures_run_too(executor: Executor, tmp_path: Path, package: Path, name: str) -> None:
+    """A teaching file that was exported as a video is a loop as well."""
+    frames = disc_frames(frames=5, size=32)[..., None]
+    source = tmp_path / name
+    if source.suffix:
+        write_video(source, frames, fps=50)
+    else:
+        source.mkdir()
+        write_pictures(source, frames)
+    request = replace(ask(tmp_path, package), source=source, facts={"frame_rate": 50.0})
+    (loop,) = executor.submit(request).result(PATIENCE).results
+    assert isinstance(loop, Loop)
+    assert np.array_equal(loop.frames[::2, :, :, :1], frames)
+    assert loop.times_ms[2] == pytest.approx(20.0)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(executor: Executor, tmp_path: Path, package: Path) -> None:

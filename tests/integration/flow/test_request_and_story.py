@@ -41,6 +41,7 @@ def test_asking_for_what_is_there_makes_nothing_new(bench: Bench) -> None:
     bench.deliver_all()
     first, second = ask(bench, loop.SOPInstanceUID)[0], ask(bench, loop.SOPInstanceUID)[0]
     assert first.item.id == second.item.id
+    assert (first.new, second.new) == (True, False)
     bench.run_all()
     bench.deliver_all()
     assert len(bench.derived()) == 1
