@@ -48,7 +48,10 @@ _WARN_EVERY_SECONDS = 300.0
 
 
 class Ingest:
-    """Takes received objects; safe to call from many threads, which then share the database's syncs."""
+    """Takes received objects; safe to call from many threads, which then share the database's syncs.
+
+    Opening a door sweeps away what processes that live no more had half received.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Ingest:
         self._settings = settings
         self._clock = clock or archive.clock
         self._warned_at = float("-inf")
+        blobs.sweep_parts()
 
     def precheck(self, expected_bytes: int = 0) -> None:
         """Whether `expected_bytes` more may be received.
