@@ -42,6 +42,8 @@ def run_batch(
 ) -> list[tuple[Result, ...]]:
     """The results of each request, in order; a source that cannot be decoded is a refusal, not an error.
 
+    A runner finds the run's own folder as `spool` among its parameters, for arrays that should not be in memory.
+
     Raises:
         RunFailed: the runner gave another number of results than it was given clips.
         Exception: whatever the runner raises.
@@ -52,7 +54,11 @@ def run_batch(
 
     decoded: list[Clip | Ineligible] = [_decode(request, limits) for request in requests]
     clips = [clip for clip in decoded if isinstance(clip, Clip)]
-    parameters = [request.parameters for request, clip in zip(requests, decoded, strict=True) if isinstance(clip, Clip)]
+    parameters = [
+        {**request.parameters, "spool": str(request.spool)}
+        for request, clip in zip(requests, decoded, strict=True)
+        if isinstance(clip, Clip)
+    ]
     results = runner.run(clips, parameters, told) if clips else []
     if len(results) != len(clips):
         raise RunFailed(f"the runner gave {len(results)} results for {len(clips)} clips", transient=False)

@@ -39,9 +39,7 @@ def write_results(folder: Path, results: Sequence[Result]) -> None:
         for field in fields(result):
             value = getattr(result, field.name)
             if isinstance(value, np.ndarray):
-                name = f"{number:02d}-{field.name}.npy"
-                np.save(folder / name, value, allow_pickle=False)
-                values[field.name] = {"array": name}
+                values[field.name] = {"array": _saved(folder, f"{number:02d}-{field.name}.npy", value)}
             else:
                 values[field.name] = _plain(value)
         page.append({"kind": kind, "values": values})
@@ -61,6 +59,17 @@ def read_results(folder: Path) -> tuple[Result, ...]:
         return tuple(_result(folder, KINDS[item["kind"]], item["values"]) for item in page)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFailed(f"the runner's results cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _saved(folder: Path, name: str, array: np.ndarray) -> str:
+    """The file of `array` in `folder`; one that the runner wrote there itself is not written twice."""
+    if isinstance(array, np.memmap) and array.filename is not None and Path(array.filename).parent == folder:
+        there = np.load(array.filename, mmap_mode="r", allow_pickle=False)
+        if (there.shape, there.dtype) == (array.shape, array.dtype):
+            array.flush()
+            return Path(array.filename).name
+    np.save(folder / name, array, allow_pickle=False)
+    return name
 
 
 def _plain(value: Any) -> Any:

@@ -22,11 +22,14 @@ from echonode.core.errors import (
     BudgetExceeded,
     EchonodeError,
     IllegalTransition,
+    OutOfStorage,
     RunFailed,
+    StorageUnavailable,
     Undecodable,
     UnreadableObject,
 )
 from echonode.core.facts import Facts
+from echonode.core.identity import new_id
 from echonode.core.package import Package
 from echonode.core.ports import Clock, Executor, RunRequest
 from echonode.core.query import StoredInstance
@@ -166,15 +169,14 @@ class Runs:
         return Prepared(item=item, facts=facts, source=source, package=package, parameters=parameters)
 
     def _submit(self, prepared: Prepared) -> None:
-        item = prepared.item
-        spool = self._blobs.spool / f"{item.id}-{item.attempts}"
-        shutil.rmtree(spool, ignore_errors=True)
+        item, run_id = prepared.item, new_id()
+        spool = self._blobs.spool / run_id
         spool.mkdir(parents=True)
         with self._open_lock:
-            self._open.add(item.id)
+            self._open.add(run_id)
         future = self._executor.submit(
             RunRequest(
-                run_id=item.id,
+                run_id=run_id,
                 task=prepared.package.task,
                 package=prepared.package.folder,
                 source=Path(prepared.source.path),
@@ -191,7 +193,7 @@ class Runs:
         try:
             self._ends.submit(self._end, prepared, spool, future)
         except RuntimeError:  # shut down: the lease is given back and the run repeated
-            self._closed(prepared.item, spool)
+            self._closed(spool)
 
     def _end(self, prepared: Prepared, spool: Path, future: Future[RunOutcome]) -> None:
         item = prepared.item
@@ -204,7 +206,7 @@ class Runs:
             if not self._stopping:
                 self._failed(item, error)
         finally:
-            self._closed(item, spool)
+            self._closed(spool)
 
     def _conclude(self, prepared: Prepared, outcome: RunOutcome) -> None:
         item, package = prepared.item, prepared.package
@@ -264,6 +266,8 @@ class Runs:
         reason = str(error) if isinstance(error, EchonodeError) else f"{type(error).__name__}: {error}"
         transient = error.transient if isinstance(error, RunFailed) else not isinstance(error, BadInput)
         last = not transient or item.attempts >= item.max_attempts
+        if isinstance(error, OutOfStorage | StorageUnavailable):
+            last = False  # a full disk is no fault of the run: it waits until there is room
         if not isinstance(error, EchonodeError):
             LOG.error("a run ended in a fault", exc_info=error, extra=_named(item))
         try:
@@ -284,10 +288,10 @@ class Runs:
         self.changed.set()
         LOG.warning("run given up" if last else "run failed", extra=_named(item) | {"reason": reason})
 
-    def _closed(self, item: WorkItem, spool: Path) -> None:
+    def _closed(self, spool: Path) -> None:
         shutil.rmtree(spool, ignore_errors=True)
         with self._open_lock:
-            self._open.discard(item.id)
+            self._open.discard(spool.name)
 
     def _audit(self, connection: Any, item: WorkItem, event: str, details: Mapping[str, Any]) -> None:
         self._archive.audit.write(

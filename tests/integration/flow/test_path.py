@@ -15,6 +15,7 @@ from echonode.core.work import WorkKind
 from echonode.flow.takeover import INTERRUPTIONS, clear_spool, take_over
 from tests.support.bench import ROUTES, Bench
 from tests.support.loops import loop_dataset
+from tests.support.waiting import wait_until
 
 Opened = Callable[..., Bench]
 
@@ -116,6 +117,34 @@ def test_a_model_that_fails_is_tried_again_then_given_up_and_can_be_retried(open
     assert run.state is WorkState.CANCELED
     assert "the model has a fault" in run.reason
     assert bench.archive.work.retry(run.id).state is WorkState.SCHEDULED
+
+
+def test_a_full_disk_costs_no_run(opened: Opened) -> None:
+    """An evening without room must not end a day's runs for good."""
+    bench = opened(work={"run_attempts": 1, "backoff_seconds": 10.0})
+    bench.receive(loop_dataset())
+    object.__setattr__(bench.settings.storage, "refuse_below_bytes", 1 << 60)
+    for _ in range(3):
+        bench.run_all()
+        bench.clock.now += 100
+    assert bench.derived() == []
+    object.__setattr__(bench.settings.storage, "refuse_below_bytes", 0)
+    bench.run_all()
+    assert len(bench.derived()) == 1
+
+
+def test_a_run_that_was_canceled_and_asked_again_ends_once(opened: Opened) -> None:
+    """A person who changes their mind twice must not confuse two runs of one item."""
+    bench = opened()
+    bench.receive(loop_dataset())
+    bench.runs.step()
+    (run,) = bench.items(WorkKind.RUN)
+    bench.archive.work.cancel(run.id, reason="no")
+    bench.archive.work.retry(run.id)
+    bench.run_all()
+    wait_until(lambda: bench.runs.in_hand == 0, "both runs to end")
+    assert bench.items(WorkKind.RUN)[0].state is WorkState.COMPLETED
+    assert len(bench.derived()) == 1
 
 
 def test_a_model_that_is_not_installed_is_named(opened: Opened) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,30 @@ def test_frames_are_mapped_and_not_read(tmp_path: Path) -> None:
     (loop,) = read_results(tmp_path)
     assert isinstance(loop, Loop)
     assert isinstance(loop.frames, np.memmap)
+
+
+def test_frames_that_the_runner_wrote_into_the_folder_are_not_written_twice(tmp_path: Path) -> None:
+    """A loop of four gigabytes would otherwise need eight, and the time to copy them."""
+    loop = RESULTS[1]
+    assert isinstance(loop, Loop)
+    frames = np.lib.format.open_memmap(tmp_path / "own.npy", mode="w+", dtype=np.uint8, shape=loop.frames.shape)
+    frames[...] = loop.frames
+    write_results(tmp_path, [replace(loop, frames=frames)])
+    (back,) = read_results(tmp_path)
+    assert isinstance(back, Loop)
+    assert np.array_equal(back.frames, loop.frames)
+    assert not (tmp_path / "00-frames.npy").exists()
+
+
+def test_a_view_of_a_mapped_array_is_written_whole(tmp_path: Path) -> None:
+    """A runner that keeps part of what it wrote must not get all of it back."""
+    loop = RESULTS[1]
+    assert isinstance(loop, Loop)
+    longer = np.lib.format.open_memmap(tmp_path / "own.npy", mode="w+", dtype=np.uint8, shape=(6, 4, 5, 1))
+    write_results(tmp_path, [replace(loop, frames=longer[:3])])
+    (back,) = read_results(tmp_path)
+    assert isinstance(back, Loop)
+    assert len(back.frames) == 3
 
 
 @pytest.mark.parametrize("page", [None, "", "{", '[{"kind": "secret"}]', '[{"kind": "loop", "values": {}}]'])
