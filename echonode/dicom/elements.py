@@ -14,7 +14,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.valuerep import TEXT_VR_DELIMS
+from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 _MALFORMED = (
     ValueError,
@@ -76,8 +76,8 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
         if whole is None:
             whole = value.decode(encodings[0], errors="replace")
         parts = whole.split("\\")
-    elif isinstance(value, str):
-        parts = value.split("\\")
+    elif isinstance(value, str | PersonName):
+        parts = str(value).split("\\")
     elif hasattr(value, "__iter__") and not isinstance(value, Sequence):
         parts = [str(part) for part in value]
     else:
