@@ -10,9 +10,19 @@ from pynetdicom.dimse_primitives import C_FIND
 from echonode.archive.archive import Archive
 from echonode.dimse.desk import Desk
 from echonode.dimse.guarded import GuardedAssociation
-from echonode.dimse.responding import CANCELLED, PENDING, cancelled, identifier_of, respond, root_of, status_of
+from echonode.dimse.responding import (
+    CANCELLED,
+    PENDING,
+    SEND_SECONDS,
+    cancelled,
+    identifier_of,
+    respond,
+    root_of,
+    status_of,
+)
 from echonode.flow.query import find
 
+_LOOK_UP_EVERY = 32
 log = structlog.get_logger(__name__)
 
 
@@ -31,7 +41,9 @@ def answer_find(
     try:
         identifier = identifier_of(association, message, context_id)
         matches = find(archive, identifier, root=root, ae_title=desk.configuration.node.node.ae_title)
-        for match in matches:
+        for index, match in enumerate(matches):
+            if index % _LOOK_UP_EVERY == 0:
+                association.look_up(seconds=SEND_SECONDS)
             if cancelled(association, message):
                 respond(association, answer, context_id, status=CANCELLED)
                 return

@@ -354,6 +354,21 @@ class GuardedAssociation(Association):
                 raise TimeoutError("the peer does not read")
             time.sleep(_LOOP_SECONDS)
 
+    def look_up(self, *, seconds: float) -> None:
+        """Let the reader look at what came in, a C-CANCEL perhaps: while anything waits to be sent it reads nothing.
+
+        Raises:
+            ConnectionError, TimeoutError: as `wait_for_room`.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.dul.to_provider_queue.empty():
+            if not self.is_established or not self.dul.is_alive():
+                raise ConnectionResetError("the association ended")
+            if time.monotonic() > deadline:
+                raise TimeoutError("the peer does not read")
+            time.sleep(_LOOP_SECONDS)
+        time.sleep(4 * _LOOP_SECONDS)
+
     @contextlib.contextmanager
     def exclusive(self) -> Any:
         """Keep pynetdicom's own loop away from the messages while we wait for ours."""

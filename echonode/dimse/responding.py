@@ -17,7 +17,7 @@ from echonode.dimse.pdu import COMMAND, LAST
 
 PENDING = 0xFF00
 CANCELLED = 0xFE00
-_SEND_SECONDS = 60.0
+SEND_SECONDS = 60.0
 
 
 def root_of(association: GuardedAssociation, context_id: int) -> str:
@@ -57,7 +57,7 @@ def respond(
     Raises:
         OSError: the association broke, or the peer does not read.
     """
-    association.wait_for_room(seconds=_SEND_SECONDS)
+    association.wait_for_room(seconds=SEND_SECONDS)
     syntax = association._accepted_cx[context_id].transfer_syntax[0]
     response.Status = status
     response.Identifier = None

@@ -20,7 +20,16 @@ from echonode.dimse.admission import printable
 from echonode.dimse.decoding import Decoder
 from echonode.dimse.desk import Caller, Desk
 from echonode.dimse.guarded import GuardedAssociation, application_entity
-from echonode.dimse.responding import CANCELLED, PENDING, cancelled, identifier_of, respond, root_of, status_of
+from echonode.dimse.responding import (
+    CANCELLED,
+    PENDING,
+    SEND_SECONDS,
+    cancelled,
+    identifier_of,
+    respond,
+    root_of,
+    status_of,
+)
 from echonode.dimse.sending import ObjectSender, Sent, associate, proposals
 from echonode.flow.query import select
 
@@ -214,6 +223,7 @@ class Retrieval:
     ) -> None:
         progress = Progress(remaining=len(objects))
         for item in objects:
+            association.look_up(seconds=SEND_SECONDS)
             if cancelled(association, message):
                 progress.write(answer, pending=True)
                 respond(association, answer, context_id, status=CANCELLED, identifier=progress.identifier)
