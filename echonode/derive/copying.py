@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pydicom.charset import convert_encodings, encode_string, python_encoding
+from pydicom.charset import convert_encodings, python_encoding
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -166,9 +166,14 @@ def _clean_term(term: str) -> str | None:
 
 
 def _fits(text: str, encodings: list[str]) -> bool:
+    """Whether each component of a text can be written in one of the encodings, as ISO 2022 switches between them."""
+    return all(any(_encodes(part, encoding) for encoding in encodings) for part in re.split(r"[\^=]", text))
+
+
+def _encodes(text: str, encoding: str) -> bool:
     try:
-        encode_string(text, encodings)
-    except (UnicodeError, LookupError, ValueError):
+        text.encode(encoding)
+    except (UnicodeError, LookupError):
         return False
     return True
 
