@@ -28,17 +28,9 @@ from echonode.core.configuration import Configuration, load_configuration
 from echonode.core.errors import ConfigurationError, EchonodeError
 from echonode.core.ports import Executor
 from echonode.core.task import installed_tasks
-from echonode.execution.inline import InlineExecutor
-from echonode.execution.local import LocalExecutor
 from echonode.execution.slots import slots_of
-from echonode.flow.deliver import Delivery
 from echonode.flow.ingest import Ingest
-from echonode.flow.leases import Leases
-from echonode.flow.publish import Publisher
 from echonode.flow.route import plan
-from echonode.flow.run import Runs
-from echonode.flow.takeover import clear_spool, take_over
-from echonode.flow.worker import work
 from echonode.logs import configure_logging
 from echonode.registry.catalogue import Catalogue
 from echonode.supervisor import Role, Supervisor, child_of_supervisor, say_ready, this_python
@@ -99,7 +91,11 @@ def open_executor(configuration: Configuration, *, inline: bool = False) -> Exec
     """
     settings, limits, tasks = configuration.node.execution, configuration.node.limits, installed_tasks()
     if not inline:
+        from echonode.execution.local import LocalExecutor  # late: acceptors run no model and decode nothing
+
         return LocalExecutor(tasks=tasks, settings=settings, limits=limits)
+    from echonode.execution.inline import InlineExecutor
+
     slot = slots_of(settings)[0]
     return InlineExecutor(tasks=tasks, limits=limits, device=slot.device, threads=slot.threads)
 
@@ -150,6 +146,12 @@ def run_acceptor_process(folder: Path, descriptor: int) -> None:
 
 def run_worker_process(folder: Path) -> None:
     """The one worker: runs, deliveries and sweeps, until SIGTERM."""
+    from echonode.flow.deliver import Delivery
+    from echonode.flow.leases import Leases
+    from echonode.flow.publish import Publisher
+    from echonode.flow.run import Runs
+    from echonode.flow.takeover import clear_spool, take_over
+    from echonode.flow.worker import work
     from echonode.sweeps import schedule, sweeps
 
     stop = child_of_supervisor()
@@ -159,7 +161,7 @@ def run_worker_process(folder: Path) -> None:
     with _locked(configuration.root, WORKER_LOCK, wait_seconds=60.0):
         archive, blobs = open_archive(configuration), open_blobs(configuration)
         leases = Leases(archive.work, owner=process_name(), seconds=settings.work.lease_seconds)
-        taken = take_over(archive, leases)
+        taken = take_over(archive, leases, host=f"{socket.gethostname()}/")
         clear_spool(blobs)
         executor = open_executor(configuration)
         publisher = Publisher(

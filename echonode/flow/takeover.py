@@ -22,13 +22,17 @@ INTERRUPTIONS = 20
 """An item in whose middle the worker ended so often is given up: perhaps it is what ends the worker."""
 
 
-def take_over(archive: Archive, leases: Leases) -> int:
-    """Offer every item that an earlier worker had in hand again, without charging it an attempt; how many."""
+def take_over(archive: Archive, leases: Leases, *, host: str = "") -> int:
+    """Offer every item that an earlier worker had in hand again, without charging it an attempt; how many.
+
+    Only owners whose name begins with `host` are taken over; leases of other machines lapse by themselves.
+    """
     taken = 0
     for kind in WorkKind:
         for item in archive.work.list(kind=kind, state=WorkState.IN_PROGRESS, limit=10_000):
-            if item.lease_owner and item.lease_owner != leases.owner:
-                taken += _offer_again(archive, item, item.lease_owner)
+            owner = item.lease_owner
+            if owner is not None and owner != leases.owner and owner.startswith(host):
+                taken += _offer_again(archive, item, owner)
     return taken
 
 

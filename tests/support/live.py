@@ -7,11 +7,12 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,17 @@ def send(port: int, *datasets: Dataset, calling_ae: str = "SCANNER") -> list[int
     entity.connection_timeout = 5
     for syntax in sorted({str(dataset.file_meta.TransferSyntaxUID) for dataset in datasets}):
         entity.add_requested_context(ULTRASOUND_MULTIFRAME, syntax)
-    association = entity.associate("127.0.0.1", port, ae_title="ECHONODE")
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return _send(entity, port, datasets)
+    return [None] * len(datasets)
+
+
+def _send(entity: AE, port: int, datasets: Sequence[Dataset]) -> list[int | None]:
+    opened: list[socket.socket] = []
+    # pynetdicom does not close a socket whose other end is gone.
+    handlers = [(evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket))]
+    association = entity.associate("127.0.0.1", port, ae_title="ECHONODE", evt_handlers=handlers)
     statuses: list[int | None] = []
     for dataset in datasets:
         status = None
@@ -70,6 +81,9 @@ def send(port: int, *datasets: Dataset, calling_ae: str = "SCANNER") -> list[int
         statuses.append(status)
     if association.is_established:
         association.release()
+    association.join(timeout=10)
+    for each in opened:
+        each.close()
     return statuses
 
 

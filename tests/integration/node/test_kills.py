@@ -14,12 +14,6 @@ from tests.support.live import Killer, LiveNode, Pacs, send
 from tests.support.loops import loop_dataset
 from tests.support.waiting import wait_until
 
-# The scanner of these tests is pynetdicom's, which leaves its socket open when the other end is killed.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 def acknowledged(node: LiveNode, killer: Killer, *, seeds: range, kills: int) -> dict[str, bytes]:
     """Send a loop for each seed until it is acknowledged, and the last again until there were `kills`; UID -> pixels."""
