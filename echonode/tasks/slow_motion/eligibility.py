@@ -91,7 +91,7 @@ def factor_of(parameters: Mapping[str, Any]) -> int | Ineligible:
     asked = parameters.get("factor", 4)
     try:
         factor = int(asked)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         factor = 0
     if isinstance(asked, bool) or factor not in FACTORS or float(asked) != factor:
         return Ineligible(

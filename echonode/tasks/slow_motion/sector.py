@@ -30,7 +30,9 @@ OVERLAY_LUMA: Final = 30  # how much brighter than its surroundings a mark is, i
 OVERLAY_CHANGE: Final = 24  # how much a mark changes by compression noise
 SCENE_FRAMES: Final = 240  # frames looked at, evenly spread, however long the loop is
 TINT_FRAMES: Final = 8
-PANEL_SHARE: Final = 0.02  # a moving part smaller than this share of the largest is no part of the picture
+SMALLEST_PART: Final = 0.005  # a moving part smaller than this share of the largest is no part of the picture
+FAIR_SHARE: Final = 0.15  # of what a part adds to the hull, this much must move
+MOST_PARTS: Final = 48
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,20 +147,37 @@ def _sector(moving: Mask, ever_coloured: Mask, regions: Sequence[Region]) -> Mas
     parts = _blobs(moving & ~grown(ever_coloured, 1))
     if parts.sum() < moving.size // 2000:
         parts = _blobs(moving)
-    joined = cv2.morphologyEx(parts.astype(np.uint8), cv2.MORPH_CLOSE, _disc(5))
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    if count < 2:
-        return None
-    areas = statistics[1:, cv2.CC_STAT_AREA]
-    kept = np.flatnonzero(areas >= PANEL_SHARE * areas.max()) + 1
-    picture = np.isin(labels, kept)
-    sector = np.zeros(moving.shape, np.uint8)
+    joined = cv2.morphologyEx(parts.astype(np.uint8), cv2.MORPH_CLOSE, _disc(max(5, min(moving.shape) // 50)))
+    sector = np.zeros(moving.shape, np.bool_)
     for panel in _panels(regions, moving.shape):
-        points = np.flip(np.argwhere(picture & panel), axis=1).astype(np.int32)
-        if len(points) > 2:
-            cv2.fillConvexPoly(sector, cv2.convexHull(points), 1)
+        sector |= _hull_of_parts((joined * panel).astype(np.uint8))
     found = grown(sector.astype(np.bool_), 3) & ~_boxes(regions, moving.shape, two_d=False)
     return found if found.any() else None
+
+
+def _hull_of_parts(parts: Picture) -> Mask:
+    """The convex hull of the largest part and of every other with which what is added to the hull moves for a fair share.
+
+    A clock far from the picture would add a wedge in which nothing else moves.
+    """
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(parts, connectivity=8)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    hull = np.zeros(parts.shape, np.bool_)
+    for part in np.argsort(-areas, kind="stable")[:MOST_PARTS]:
+        if areas[part] < SMALLEST_PART * areas.max():
+            break
+        with_part = _convex(hull | (labels == part + 1))
+        added = with_part & ~hull
+        if not hull.any() or (labels[added] > 0).sum() >= FAIR_SHARE * added.sum():
+            hull = with_part
+    return hull
+
+
+def _convex(mask: Mask) -> Mask:
+    points = np.flip(np.argwhere(mask), axis=1).astype(np.int32)
+    filled = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+    return filled.astype(np.bool_)
 
 
 def _panels(regions: Sequence[Region], shape: tuple[int, ...]) -> list[Mask]:
