@@ -110,6 +110,8 @@ def place_banner(*, sector: np.ndarray, samples: Sequence[np.ndarray], factor: i
         rank = (overlap, shared, text, -float(size), float(order), distance)
         if best is None or rank < best[0]:
             best = rank, Banner(x=x, y=y, size=size, factor=factor, lines=lines)
+        if best[0][:3] == (0, 0, 0):
+            break  # the candidates come largest first: none that follows is better
     if best is None:
         raise ValueError(f"a picture of {columns} x {rows} has no room for the marking")
     return best[1]
