@@ -19,7 +19,7 @@ _LOCK = "lock"
 
 
 class LocalBlobs:
-    """A BlobStore under `root`: parts/, objects/ab/cd/<digest>, quarantine/<digest>, spool/.
+    """A BlobStore under `root`: parts/, objects/ab/<digest>, quarantine/<digest>, spool/.
 
     Each process keeps its parts in a folder of its own that it holds locked while it lives, so that `sweep_parts` can
     tell what a killed process left. A file under objects/ never changes: what is there first, stays.
@@ -66,7 +66,7 @@ class LocalBlobs:
             ValueError: not a SHA-256 in lower case hex.
         """
         _check(sha256)
-        return self._objects / sha256[:2] / sha256[2:4] / sha256
+        return self._objects / sha256[:2] / sha256
 
     def quarantined(self, sha256: str) -> Path:
         """Where the quarantined object with that digest lies."""
@@ -116,7 +116,7 @@ class LocalBlobs:
         than `older_than` seconds are left: their transaction may still be on its way.
         """
         removed, horizon = 0, time.time() - older_than
-        pattern = "*" if quarantine else "*/*/*"
+        pattern = "*" if quarantine else "*/*"
         top = self._quarantine if quarantine else self._objects
         for batch in _batches((path for path in top.glob(pattern) if _DIGEST.fullmatch(path.name)), 500):
             with known([path.name for path in batch]) as kept:

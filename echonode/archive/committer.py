@@ -26,7 +26,8 @@ class _Job:
 class Committer:
     """One a process. The first thread that comes leads: it runs every job that is waiting, then commits once.
 
-    Each job has its own savepoint: one that raises undoes only itself. Nobody returns before the commit is on disk.
+    When one of them raises, nothing of the batch is kept and each job runs again in a transaction of its own: a job
+    may run twice, so all that it does must be in the database. Nobody returns before the commit is on disk.
     """
 
     def __init__(self, database: Database) -> None:
@@ -59,25 +60,18 @@ class Committer:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            with self._database.transaction() as connection:
-                if len(batch) == 1:
-                    batch[0].result = batch[0].run(connection)
-                else:
-                    for job in batch:
-                        self._run(job, connection)
-        except BaseException as error:  # noqa: BLE001  handed to every thread that waits for this commit
-            for job in batch:
-                job.error = job.error or error
+            self._together(batch)
+        except BaseException as error:  # noqa: BLE001  handed to the thread that brought the job
+            if len(batch) == 1:
+                batch[0].error = error
+            else:  # one of them spoilt it: each has to stand on its own
+                for job in batch:
+                    self._commit([job])
         finally:
             for job in batch:
                 job.done = True
 
-    @staticmethod
-    def _run(job: _Job, connection: Connection) -> None:
-        try:
-            with connection.begin_nested():
+    def _together(self, batch: list[_Job]) -> None:
+        with self._database.transaction() as connection:
+            for job in batch:
                 job.result = job.run(connection)
-        except Exception as error:  # it belongs to the thread that brought the job
-            if not connection.in_transaction() or connection.invalidated:
-                raise
-            job.error = error

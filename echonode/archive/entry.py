@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from echonode.archive.identity import PatientIdentity
 from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
 from echonode.archive.text import date_key, person_name_key, person_name_keys, time_key
-from echonode.archive.upsert import insert_new
+from echonode.archive.upsert import insert_new, is_inserted
 from echonode.core.attributes import ATTRIBUTES
 from echonode.core.identity import digest_of
 from echonode.core.query import Level
@@ -106,7 +106,7 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
         "attributes": entry.attributes[Level.IMAGE],
         "facts": entry.facts,
     }
-    if insert_new(connection, INSTANCE, row) is None:
+    if not is_inserted(connection, INSTANCE, row):
         raise AlreadyIndexed(entry.sop_instance_uid)
     if not entry.derived:  # what we add ourselves does not make a study unfinished
         connection.execute(_RECEIVED, {"study_fk": study_fk, "now": now})

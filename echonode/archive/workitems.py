@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from echonode.archive.database import Database
 from echonode.archive.schema import PAUSE, STUDY, WORKITEM
-from echonode.archive.upsert import insert_new
+from echonode.archive.upsert import is_inserted
 from echonode.core.errors import IllegalTransition, NotFound
 from echonode.core.identity import new_id
 from echonode.core.ports import Clock
@@ -236,7 +236,7 @@ class WorkStore:
             "reason": "",
             "outcome": {},
         }
-        if insert_new(connection, WORKITEM, values) is not None:
+        if is_inserted(connection, WORKITEM, values):
             return work_id
         known = connection.execute(select(_W.work_id).where(_W.unique_key == request.unique_key)).scalar_one()
         return str(known)

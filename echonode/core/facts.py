@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from echonode.core.clip import Mode
@@ -48,7 +48,8 @@ class Facts:
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as plain JSON values."""
-        return asdict(self) | {"mode": str(self.mode), "image_type": list(self.image_type)}
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {"mode": str(self.mode), "image_type": list(self.image_type)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Facts:

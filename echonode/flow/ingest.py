@@ -102,14 +102,14 @@ class Ingest:
         try:
             header = self._read(received)
             facts, doubt = self._facts(header, received)
-            entry = _entry(header, facts, received)
+            facts, entry = _entry(header, facts, received)
             if received.sop_instance_uid and received.sop_instance_uid != entry.sop_instance_uid:
                 raise ObjectMismatch("the command names another SOP Instance UID than the data set")
             if received.sop_class_uid and received.sop_class_uid != entry.sop_class_uid:
                 raise ObjectMismatch("the command names another SOP Class UID than the data set")
         except (UnreadableObject, BudgetExceeded, ObjectMismatch) as refusal:
             return self._quarantine(received, received.part, refusal, entry)
-        requests, complaint = ((), "") if entry.derived else self._plan(entry, received)
+        requests, complaint = ((), "") if entry.derived else self._plan(facts, received)
         doubt = doubt or complaint
         entry, place = self._adopt(entry, received)
         try:
@@ -141,9 +141,9 @@ class Ingest:
             )  # fmt: skip
             return bare, f"facts could not be read: {type(error).__name__}"
 
-    def _plan(self, entry: Entry, received: ReceivedObject) -> tuple[Sequence[WorkRequest], str]:
+    def _plan(self, facts: Facts, received: ReceivedObject) -> tuple[Sequence[WorkRequest], str]:
         try:
-            requests = self._planner(Facts.from_dict(dict(entry.facts)))
+            requests = self._planner(facts)
         except Exception as error:  # noqa: BLE001  nobody's object is refused because a rule of ours fails
             log.error("planning failed", error=type(error).__name__, correlation_id=received.correlation_id)
             return (), f"planning failed: {type(error).__name__}"
@@ -154,9 +154,9 @@ class Ingest:
 
     def _adopt(self, entry: Entry, received: ReceivedObject) -> tuple[Entry, Path]:
         place = self._blobs.adopt(received.part, sha256=entry.blob)
-        size = place.stat().st_size
+        offset = place.stat().st_size - received.size
         # The same data set may lie there already with a file meta of another length, from a try that was cut short.
-        return replace(entry, dataset_offset=size - received.size), place
+        return entry if offset == entry.dataset_offset else replace(entry, dataset_offset=offset), place
 
     def _store(
         self, connection: Connection, entry: Entry, place: Path, requests: Sequence[WorkRequest], doubt: str
@@ -262,8 +262,8 @@ class Ingest:
         )
 
 
-def _entry(header: Header, facts: Facts, received: ReceivedObject) -> Entry:
-    """The index entry.
+def _entry(header: Header, facts: Facts, received: ReceivedObject) -> tuple[Facts, Entry]:
+    """The facts under the UIDs that the door has checked, and the index entry.
 
     Raises:
         UnreadableObject: a naming UID is missing or has the wrong form.
@@ -276,7 +276,7 @@ def _entry(header: Header, facts: Facts, received: ReceivedObject) -> Entry:
         series_uid=uids["Series Instance UID"],
         study_uid=uids["Study Instance UID"],
     )
-    return Entry(
+    entry = Entry(
         sop_instance_uid=named.sop_instance_uid,
         sop_class_uid=named.sop_class_uid,
         transfer_syntax_uid=received.transfer_syntax_uid,
@@ -295,6 +295,7 @@ def _entry(header: Header, facts: Facts, received: ReceivedObject) -> Entry:
         peer_address=received.peer_address,
         correlation_id=received.correlation_id,
     )
+    return named, entry
 
 
 _NAMING = {
