@@ -27,9 +27,9 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from echonode.core.errors import ProtocolViolation
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from echonode.dimse.assembly import Assembly, DataSink
+from echonode.dimse.assembly import Assembly, DataSink, State
 from echonode.dimse.command import Command, Field
-from echonode.dimse.pdu import COMMAND, LAST, ContextAnswer, abort, header
+from echonode.dimse.pdu import COMMAND, LAST, ContextAnswer, PduType, abort, check_data, header
 from echonode.dimse.reception import Answer
 from echonode.dimse.wire import prepare
 
@@ -159,16 +159,35 @@ class GuardedReader(DULServiceProvider):
             self.event_queue.put("Evt17")
             return
         try:
-            header(head, max_pdu=self._max_pdu)
+            kind, length = header(head, max_pdu=self._max_pdu)
+            body = guarded.recv(length)
+            if len(body) == length:
+                self._check(kind, body)
         except ProtocolViolation as violation:
             self.refuse(violation)
             return
-        guarded.push_back(head)
+        except OSError:
+            self.event_queue.put("Evt17")
+            return
+        guarded.push_back(head + body)
         super()._read_pdu_data()
+
+    def _check(self, kind: PduType, body: bytearray) -> None:
+        """What pynetdicom would answer with an abort and then wait for the peer to hang up, we cut off."""
+        association = cast(GuardedAssociation, self.assoc)
+        if kind is PduType.DATA:
+            check_data(body)
+        elif kind is PduType.RELEASE_RQ and association.dimse.in_message:
+            raise ProtocolViolation("a release in the middle of a message")
+        elif kind in (PduType.ASSOCIATE_RQ, PduType.ASSOCIATE_AC, PduType.ASSOCIATE_RJ) and association.is_established:
+            raise ProtocolViolation(f"{kind.name} on an established association")
 
     def refuse(self, violation: ProtocolViolation) -> None:
         """Abort and close at once: nothing more is read from a peer that breaks the protocol."""
         log.warning("protocol violation", reason=str(violation))
+        association = cast(GuardedAssociation, self.assoc)
+        if association.violated is not None:
+            association.violated(str(violation))
         guarded = self.socket
         if guarded is not None:
             guarded.send(abort(source=2, reason=6))
@@ -182,6 +201,11 @@ class GuardedMessages(DIMSEServiceProvider):
         super().__init__(assoc)
         self._open_store = open_store
         self._pieces = Assembly(self)
+
+    @property
+    def in_message(self) -> bool:
+        """Whether the peer has begun a message and not ended it."""
+        return self._pieces.state is not State.IDLE
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take one P-DATA; a violation of PS3.7 aborts the association and harms no thread."""
@@ -304,7 +328,8 @@ class GuardedAssociation(Association):
     """An association of either mode with every guard in place.
 
     `serve` gets each request that a peer makes of us: (association, message, context id). A peer of an association
-    that we requested may ask nothing of us but the C-STOREs of a C-GET.
+    that we requested may ask nothing of us but the C-STOREs of a C-GET. `violated` is told how a peer broke the
+    protocol.
     """
 
     def __init__(
@@ -316,9 +341,11 @@ class GuardedAssociation(Association):
         answers: Mapping[int, ContextAnswer] | None = None,
         open_store: StoreOpener | None = None,
         serve: Callable[[GuardedAssociation, Any, int], None] | None = None,
+        violated: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(ae, mode)
         self._serve = serve
+        self.violated = violated
         self.dul: GuardedReader = GuardedReader(self, max_pdu=max_pdu)
         self.dimse: GuardedMessages = GuardedMessages(self, open_store=open_store)
         if answers is not None:
@@ -328,13 +355,17 @@ class GuardedAssociation(Association):
         """pynetdicom's default handlers log and decode every PDU; none is bound."""
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        if self._serve is None or context_id not in self._accepted_cx:
-            self.abort()
+        if self._serve is None or context_id not in self._accepted_cx or not self._answerable(msg):
+            self.dul.refuse(ProtocolViolation("a message that was not asked for, or of a context that was refused"))
             return
         self._is_paused = True
         self._serve(self, msg, context_id)
         self._is_paused = False
         self.dimse.cancel_req = {}
+
+    @staticmethod
+    def _answerable(msg: Any) -> bool:
+        return isinstance(msg, IncomingStore) or bool(msg.is_valid_request)
 
     def wait_for_room(self, *, seconds: float) -> None:
         """Wait until few PDUs wait to be sent, so that a slow peer never fills our memory.

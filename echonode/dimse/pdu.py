@@ -116,6 +116,22 @@ def header(data: bytes | bytearray | memoryview, *, max_pdu: int) -> tuple[PduTy
     return PduType(pdu_type), length
 
 
+def check_data(body: bytes | bytearray) -> None:
+    """Whether the variable part of a P-DATA-TF is made of whole presentation data values (PS3.8 9.3.5).
+
+    Raises:
+        ProtocolViolation: it is not.
+    """
+    offset = 0
+    while offset < len(body):
+        if offset + PDV_HEADER.size > len(body):
+            raise ProtocolViolation("a presentation data value is cut off")
+        length = PDV_HEADER.unpack_from(body, offset)[0]
+        offset += 4 + length
+        if length < 2 or offset > len(body):
+            raise ProtocolViolation(f"a presentation data value claims {length} bytes")
+
+
 def _items(body: memoryview) -> Iterator[tuple[int, memoryview]]:
     offset = 0
     while offset < len(body):

@@ -54,6 +54,7 @@ def serve_query_retrieve(
         answers={answer.id: answer for answer in answers},
         open_store=service.open_store,
         serve=service.serve,
+        violated=service.violated,
     )
     association.name = f"query-{caller.correlation_id[:8]}"
     association.set_socket(
@@ -91,6 +92,16 @@ class QueryRetrieveService:
         """A C-STORE on this association goes the way of all others."""
         return Reception(desk=self._desk, caller=self._caller, command=command, transfer_syntax_uid=transfer_syntax_uid)
 
+    def violated(self, reason: str) -> None:
+        """Write down how the peer broke the protocol; its association is over."""
+        self._desk.refusals.record(
+            what="association",
+            calling_ae=self._caller.calling_ae,
+            address=self._caller.address,
+            reason=f"protocol violation: {reason}",
+            advice="the caller breaks PS3.7 or PS3.8; a capture of the connection helps its vendor",
+        )
+
     def serve(self, association: GuardedAssociation, message: Any, context_id: int) -> None:
         """Answer one request; whatever goes wrong ends this association only."""
         self.busy = True
@@ -111,10 +122,7 @@ class QueryRetrieveService:
             encoded = response(message.command, status=answer.status, comment=answer.comment)
             send_command(association, context_id, encoded)
             return
-        if not message.is_valid_request:
-            log.warning("unexpected message", correlation_id=self._caller.correlation_id, kind=type(message).__name__)
-            association.abort(block=False)
-        elif isinstance(message, C_ECHO) and _abstract(association, context_id) == VERIFICATION:
+        if isinstance(message, C_ECHO) and _abstract(association, context_id) == VERIFICATION:
             _answer_echo(association, message, context_id)
         elif isinstance(message, C_FIND):
             answer_find(association, message, context_id, archive=self._archive, desk=self._desk)

@@ -220,11 +220,17 @@ BAD = {
 }  # fmt: skip
 
 
+QUERY = ("1.2.840.10008.5.1.4.1.2.2.1", [IMPLICIT_LE])
+
+
+@pytest.mark.parametrize("extra", [[], [QUERY]], ids=["receive path", "query path"])
 @pytest.mark.parametrize("name", BAD)
-def test_a_peer_that_breaks_the_protocol_is_aborted_and_nobody_else(node: Node, name: str) -> None:
+def test_a_peer_that_breaks_the_protocol_is_aborted_and_nobody_else(
+    node: Node, name: str, extra: list[tuple[str, list[str]]]
+) -> None:
     with node.peer() as other, node.peer() as peer:
         assert other.associate(BOTH) == 2
-        assert peer.associate(BOTH) == 2
+        assert peer.associate([*BOTH, *extra]) == 2
         peer.send(BAD[name])
         kind, _ = peer.read()
         assert kind == 7
