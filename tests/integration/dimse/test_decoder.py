@@ -1,0 +1,63 @@
+"""The decoder process: what goes wrong in there is an answer here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from echonode.archive.blobs import LocalBlobs
+from echonode.core.errors import BudgetExceeded, Undecodable
+from echonode.core.settings import LimitsSection
+from echonode.dicom.transcode import EXPLICIT_LE
+from echonode.dimse.decoding import Decoder
+from tests.support.waiting import process_is_alive, wait_until
+
+
+@pytest.fixture
+def loop() -> Path:
+    path = get_testdata_file("examples_ybr_color.dcm")
+    assert path is not None
+    return Path(str(path))
+
+
+def test_a_decoder_that_is_killed_is_started_again(loop: Path, tmp_path: Path) -> None:
+    decoder = Decoder(limits=LimitsSection(), blobs=LocalBlobs(tmp_path))
+    try:
+        with decoder.transcoded(loop, EXPLICIT_LE) as decoded:
+            assert decoded.stat().st_size > loop.stat().st_size
+        assert not decoded.exists()
+        assert decoder._process is not None
+        first = decoder._process.pid
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not process_is_alive(first), "the decoder is dead")
+        with decoder.transcoded(loop, EXPLICIT_LE) as decoded:
+            assert decoded.exists()
+    finally:
+        decoder.close()
+    assert decoder._process is None
+
+
+def test_a_decode_that_takes_too_long_is_given_up_and_leaves_nothing(loop: Path, tmp_path: Path) -> None:
+    decoder = Decoder(limits=LimitsSection(), blobs=LocalBlobs(tmp_path), seconds=0.001)
+    with pytest.raises(Undecodable, match="too long"), decoder.transcoded(loop, EXPLICIT_LE):
+        pass
+    assert decoder._process is None
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_reasons_come_back(loop: Path, tmp_path: Path) -> None:
+    tight = LimitsSection(frame_bytes=1 << 20, decoded_bytes=1 << 20)
+    decoder = Decoder(limits=tight, blobs=LocalBlobs(tmp_path))
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"no dicom at all")
+    try:
+        with pytest.raises(BudgetExceeded, match="limits"), decoder.transcoded(loop, EXPLICIT_LE):
+            pass
+        with pytest.raises(Undecodable), decoder.transcoded(junk, EXPLICIT_LE):
+            pass
+    finally:
+        decoder.close()
