@@ -232,8 +232,9 @@ def _roles(configuration: Configuration, listener: socket.socket) -> list[Role]:
 def _announce(configuration: Configuration) -> None:
     node = configuration.node.node
     address = f"[{node.host}]" if ":" in node.host else node.host
-    sys.stdout.write(f"echonode is ready: {node.ae_title} on {address}:{node.port}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # nobody may be reading
+        sys.stdout.write(f"echonode is ready: {node.ae_title} on {address}:{node.port}\n")
+        sys.stdout.flush()
     LOG.info("ready", extra={"ae_title": node.ae_title, "host": node.host, "port": node.port, "pid": os.getpid()})
 
 

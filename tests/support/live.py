@@ -81,7 +81,8 @@ def _send(entity: AE, port: int, datasets: Sequence[Dataset]) -> list[int | None
         statuses.append(status)
     if association.is_established:
         association.release()
-    association.join(timeout=10)
+    if association.is_alive():
+        association.join(timeout=10)
     for each in opened:
         each.close()
     return statuses

@@ -19,16 +19,18 @@ def acknowledged(node: LiveNode, killer: Killer, *, seeds: range, kills: int) ->
     """Send a loop for each seed until it is acknowledged, and the last again until there were `kills`; UID -> pixels."""
     sent: dict[str, bytes] = {}
     killer.start()
-    for seed in seeds:
-        loop = loop_dataset(seed=seed, frames=6)
-        last = seed == seeds[-1]
+    try:
+        for seed in seeds:
+            loop = loop_dataset(seed=seed, frames=6)
+            last = seed == seeds[-1]
 
-        def stored(loop: Dataset = loop, last: bool = last) -> bool:
-            return send(node.port, loop) == [0x0000] and (not last or killer.killed.total() >= kills)
+            def stored(loop: Dataset = loop, last: bool = last) -> bool:
+                return send(node.port, loop) == [0x0000] and (not last or killer.killed.total() >= kills)
 
-        wait_until(stored, f"loop {seed} to be acknowledged", every=0.1)
-        sent[str(loop.SOPInstanceUID)] = bytes(loop.PixelData)
-    killer.stop()
+            wait_until(stored, f"loop {seed} to be acknowledged", every=0.1)
+            sent[str(loop.SOPInstanceUID)] = bytes(loop.PixelData)
+    finally:
+        killer.stop()
     return sent
 
 
