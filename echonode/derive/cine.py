@@ -32,6 +32,7 @@ from echonode.derive.common import (
     reference_source,
     series_uid,
     set_character_set,
+    study_time,
 )
 from echonode.derive.copying import copy_elements
 from echonode.derive.encapsulated import FrameSpool
@@ -185,7 +186,8 @@ class _CineWriter:
 
     def _dataset(self, pixels: PixelSource, encoding: Encoding, ratio: float) -> Dataset:
         header, loop, package = pixels.header, self.loop, self.package
-        dataset = base_dataset(header, node=self.node, now=self.now)
+        now = study_time(header, self.now)
+        dataset = base_dataset(header, node=self.node, now=now)
         copy_elements(header, dataset, _COPIED)
         dataset.ManufacturerModelName = package.title[:64]
         dataset.SoftwareVersions = f"{package.name} {package.version}"[:64]
@@ -205,7 +207,7 @@ class _CineWriter:
         self._describe_pixels(dataset, pixels, encoding)
         timing = _set_timing(dataset, header, loop, true_time=self.parameters["timing"] == "true_time")
         reference_source(header, dataset, locations_preserved=True)
-        contribute(header, dataset, role=SYNTHESIZING_EQUIPMENT, package=package, node=self.node, now=self.now)
+        contribute(header, dataset, role=SYNTHESIZING_EQUIPMENT, package=package, node=self.node, now=now)
         dataset.DerivationCodeSequence = Sequence([code_item(SLOW_MOTION)])
         declare_private_scheme(dataset)
         remark = lossy_bookkeeping(

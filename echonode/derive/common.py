@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,17 @@ def base_dataset(source: Dataset, *, node: NodeSection, now: datetime) -> Datase
     return dataset
 
 
+def study_time(source: Dataset, now: datetime) -> datetime:
+    """`now` on the clock of the source: in its Timezone Offset From UTC (0008,0201), which we copy, if it has one."""
+    offset = re.fullmatch(r"([+-])(\d{2})(\d{2})", elements.text(source, "TimezoneOffsetFromUTC"))
+    if offset is None or now.tzinfo is None:
+        return now
+    minutes = int(offset[2]) * 60 + int(offset[3])
+    if minutes >= 24 * 60:
+        return now
+    return now.astimezone(timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)))
+
+
 def set_character_set(source: Dataset, dataset: Dataset) -> None:
     """Write the Specific Character Set in which every copied text of `dataset` can be expressed."""
     terms = character_set_for(source, dataset)
@@ -183,9 +195,13 @@ def contribute(
     ours.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
     weights = ", ".join(f"{name} sha256 {digest}" for name, digest in sorted(package.weights_sha256.items()))
     ours.ContributionDescription = (
-        f"Model {package.name} {package.version}, package sha256 {package.digest}; weights: {weights or 'none'}; "
-        f"trained on: {package.trained_on}; intended use: {package.intended_use}"
-    )[:1024]
+        (
+            f"Model {package.name} {package.version}, package sha256 {package.digest}; weights: {weights or 'none'}; "
+            f"trained on: {package.trained_on}; intended use: {package.intended_use}"
+        )
+        .encode("ascii", "replace")
+        .decode()[:1024]
+    )
     dataset.ContributingEquipmentSequence = Sequence([scanner, ours])
 
 

@@ -8,7 +8,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -405,3 +405,89 @@ def test_nonsense_is_refused(tmp_path: Path, averaged_loop: MakeLoop) -> None:
     beyond: Iterable[float] = loop.positions + 5
     with pytest.raises(BadInput, match="inside its source"):
         build(source, replace(loop, positions=np.asarray(beyond)))
+
+
+def test_two_loops_of_a_study_agree_in_one_series(shared_data: Path, tmp_path: Path, averaged_loop: MakeLoop) -> None:
+    sources = [source_of(shared_data, f"stress_acuson/I_{number:06d}") for number in (7, 13)]
+    paths, series = [], set()
+    for index, source in enumerate(sources):
+        loop = averaged_loop(short(read_clip(source, limits=LIMITS), 3))
+        derived = build(source, loop, now=NOW.replace(hour=5 + index))
+        series.add(derived.series_uid)
+        paths.append(tmp_path / f"{index}.dcm")
+        derived.write(paths[-1])
+    assert len(series) == 1
+    before = complaints("dcentvfy", *sources)
+    assert [line for line in complaints("dcentvfy", *sources, *paths) if line not in before] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ultrasound/single/IM00001.implicit_little_endian",
+        "ultrasound/single/jpeg-ls-Palette",
+        "derived/us_mf_rle_rgb_10f",
+        "derived/us_mf_h264_mp4_in_dicom",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Incorrect value for Specific Character Set")
+def test_sources_that_are_no_jpeg_become_one(
+    shared_data: Path, tmp_path: Path, averaged_loop: MakeLoop, name: str
+) -> None:
+    source = shared_data / f"{name}.dcm"
+    loop = averaged_loop(short(read_clip(source, limits=LIMITS), 4))
+    path, dataset = written(tmp_path, source, loop)
+    assert dataset.file_meta.TransferSyntaxUID == pydicom.uid.JPEGBaseline8Bit
+    assert dataset.PhotometricInterpretation == "YBR_FULL_422"
+    assert [line for line in complaints("dciodvfy", "-new", path) if "Illegal root for UID" not in line] == []
+    inside = loop.sector & ~placed(loop).mask(*loop.sector.shape)
+    difference = np.abs(read_clip(path, limits=LIMITS).frames.astype(int) - loop.frames)[:, inside]
+    assert difference.mean() < 6
+
+
+def test_a_huge_loop_gets_an_extended_offset_table(
+    tmp_path: Path, averaged_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source.dcm"
+    loop_dataset(frames=3).save_as(source, enforce_file_format=True)
+    clip = read_clip(source, limits=LIMITS)
+    # As if a basic offset table ended at 100 bytes: no test writes 4 GiB.
+    monkeypatch.setattr("echonode.derive.encapsulated._BASIC_LIMIT", 100)
+    path, dataset = written(tmp_path, source, averaged_loop(clip))
+    assert parse_basic_offsets(dataset.PixelData) == []
+    assert len(dataset.ExtendedOffsetTable) == 8 * int(dataset.NumberOfFrames)
+    assert len(read_clip(path, limits=LIMITS).frames) == int(dataset.NumberOfFrames)
+
+
+@pytest.mark.parametrize("name", ["stress_acuson/I_000008", "single/examples_ybr_color"])
+def test_the_model_s_own_loop_is_marked_outside_its_sector(
+    shared_data: Path, checkout: Path, tmp_path: Path, name: str
+) -> None:
+    from echonode.core.task import installed_tasks
+    from echonode.execution.batch import load_package, load_runner
+
+    package = load_package(checkout / "models" / "optical-flow")
+    runner = load_runner(installed_tasks()["slow_motion"].runner, package, device="cpu", threads=1)
+    source = source_of(shared_data, name)
+    clip = read_clip(source, limits=LIMITS)
+    ((loop,),) = runner.run([clip], [{"factor": 4}], lambda done, total: None)
+    assert isinstance(loop, Loop)
+    path, _ = written(tmp_path, source, loop, package=package, parameters={"factor": 4})
+    mask = placed(loop).mask(*loop.sector.shape)
+    assert not (mask & loop.sector).any()
+    assert complaints("dciodvfy", "-new", path) == []
+    taken = np.flatnonzero(loop.acquired)
+    shown = read_clip(path, limits=LIMITS).frames[taken].astype(float)
+    error = ((shown - clip.frames[np.rint(loop.positions[taken]).astype(int)]) ** 2)[:, loop.sector].mean()
+    assert 10 * np.log10(255**2 / error) >= 50
+
+
+def test_times_of_creation_are_on_the_clock_of_the_study(tmp_path: Path, averaged_loop: MakeLoop) -> None:
+    source = tmp_path / "source.dcm"
+    dataset = loop_dataset(frames=3)
+    dataset.TimezoneOffsetFromUTC = "+0900"
+    dataset.save_as(source, enforce_file_format=True)
+    loop = averaged_loop(read_clip(source, limits=LIMITS))
+    _, derived = written(tmp_path, source, loop, now=datetime(2026, 1, 2, 20, 0, tzinfo=UTC))
+    assert (derived.ContentDate, derived.ContentTime[:4]) == ("20260103", "0500")
+    assert derived.TimezoneOffsetFromUTC == "+0900"

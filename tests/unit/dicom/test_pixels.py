@@ -347,3 +347,13 @@ def test_the_digest_is_of_the_stored_value_and_not_of_the_header(tmp_path: Path)
     assert pixel_digest(first) == pixel_digest(other_header) != pixel_digest(other_pixels)
     with open_pixels(first, limits=LIMITS) as source:
         assert source.frame_bytes(1) == value[len(value) // 3 : len(value) // 3 * 2]
+
+
+def test_sequences_of_endless_depth_are_an_unreadable_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", PixelData=picture().tobytes())
+    deep = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
+    stored = path.read_bytes()
+    start = 144 + struct.unpack("<I", stored[140:144])[0]
+    path.write_bytes(stored[:start] + deep + stored[start:])
+    with pytest.raises(UnreadableObject):
+        read_clip(path, limits=LIMITS)
