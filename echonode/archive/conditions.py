@@ -130,7 +130,6 @@ def _person_name(columns: tuple[ColumnElement[str], ...], matcher: Matcher, *, g
     if len(groups) > 1:
         parts = [_name_group(column, group, glob=glob) for column, group in zip(columns, groups, strict=False) if group]
         return Condition(and_(true(), *(part.sql for part in parts)), exact=all(part.exact for part in parts))
-    # the other two groups have no index and hardly ever Latin letters
     parts = [_name_group(column, text, glob=glob) for column in columns]
     return Condition(or_(*(part.sql for part in parts)), exact=all(part.exact for part in parts))
 

@@ -59,8 +59,8 @@ def _person() -> tuple[Column[str], ...]:
         _text("patient_id", index=True),
         _text("issuer"),
         _text("name_key", index=True),
-        _text("ideographic_key"),
-        _text("phonetic_key"),
+        _text("ideographic_key", index=True),
+        _text("phonetic_key", index=True),
         _text("birth_date", index=True),
         _text("sex"),
     )
@@ -103,9 +103,10 @@ SERIES = Table(
     _id(),
     Column("study_fk", _ID, ForeignKey("study.id"), nullable=False),
     _text("series_uid", index=True),
-    _text("modality", index=True),
+    _text("modality"),  # no index of its own: the planner would walk every series of that modality
     _json("attributes"),
     UniqueConstraint("study_fk", "series_uid"),
+    Index(None, "study_fk", "modality"),
 )
 
 INSTANCE = Table(

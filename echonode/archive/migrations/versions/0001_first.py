@@ -95,8 +95,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("identity", name="uq_patient_identity"),
     )
     op.create_index("ix_patient_birth_date", "patient", ["birth_date"], unique=False)
+    op.create_index("ix_patient_ideographic_key", "patient", ["ideographic_key"], unique=False)
     op.create_index("ix_patient_name_key", "patient", ["name_key"], unique=False)
     op.create_index("ix_patient_patient_id", "patient", ["patient_id"], unique=False)
+    op.create_index("ix_patient_phonetic_key", "patient", ["phonetic_key"], unique=False)
     op.create_table(
         "pause",
         _id(),
@@ -212,10 +214,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_study_accession", "study", ["accession"], unique=False)
     op.create_index("ix_study_birth_date", "study", ["birth_date"], unique=False)
+    op.create_index("ix_study_ideographic_key", "study", ["ideographic_key"], unique=False)
     op.create_index("ix_study_last_received_at", "study", ["last_received_at"], unique=False)
     op.create_index("ix_study_name_key", "study", ["name_key"], unique=False)
     op.create_index("ix_study_patient_fk", "study", ["patient_fk"], unique=False)
     op.create_index("ix_study_patient_id", "study", ["patient_id"], unique=False)
+    op.create_index("ix_study_phonetic_key", "study", ["phonetic_key"], unique=False)
     op.create_index("ix_study_study_date", "study", ["study_date"], unique=False)
     op.create_index("ix_study_study_id", "study", ["study_id"], unique=False)
     op.create_index("ix_study_unsettled_since", "study", ["unsettled_since"], unique=False)
@@ -230,8 +234,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_series"),
         sa.UniqueConstraint("study_fk", "series_uid", name="uq_series_study_fk_series_uid"),
     )
-    op.create_index("ix_series_modality", "series", ["modality"], unique=False)
     op.create_index("ix_series_series_uid", "series", ["series_uid"], unique=False)
+    op.create_index("ix_series_study_fk_modality", "series", ["study_fk", "modality"], unique=False)
     op.create_table(
         "instance",
         _id(),
