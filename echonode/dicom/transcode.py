@@ -41,7 +41,7 @@ def transcode_file(source: Path, target: Path, *, transfer_syntax_uid: str, limi
         header = dcmread(source, stop_before_pixels=True)
         syntax = str(header.file_meta.TransferSyntaxUID)
     except (InvalidDicomError, ValueError, TypeError, AttributeError, OSError, KeyError, RecursionError) as error:
-        raise UnreadableObject(f"{type(error).__name__}: {error}") from error
+        raise UnreadableObject(f"the header cannot be read: {type(error).__name__}") from error
     implicit = transfer_syntax_uid == IMPLICIT_LE
     if "Rows" in header and (syntax == BIG_ENDIAN or syntax not in NATIVE):
         with open_pixels(source, limits=limits) as pixels:
@@ -113,5 +113,5 @@ def _encoded(dataset: Dataset, *, implicit: bool, swap: bool) -> bytes:
     try:
         write_dataset(buffer, dataset)
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError, struct.error) as error:
-        raise Undecodable(f"the header cannot be written again: {error}") from error
+        raise Undecodable(f"the header cannot be written again: {type(error).__name__}") from error
     return bytes(buffer.getvalue())

@@ -38,7 +38,7 @@ def _answer(line: str, limits: LimitsSection) -> dict[str, object]:
     except MemoryError:
         return {"ok": False, "kind": BudgetExceeded.__name__, "detail": "decoding ran out of memory"}
     except Exception as error:  # noqa: BLE001 - the edge: whatever a decoder throws, the peer gets a failure
-        return {"ok": False, "kind": "Undecodable", "detail": f"{type(error).__name__}: {error}"[:500]}
+        return {"ok": False, "kind": "Undecodable", "detail": f"the decoder failed: {type(error).__name__}"}
     return {"ok": True}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from echonode.dimse.command import Command, Status
 from echonode.dimse.desk import Caller, Desk
 from echonode.dimse.negotiation import storable
 
+_CHECK_EVERY_BYTES = 64 << 20
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +50,7 @@ class Reception:
         self._part: Path | None = None
         self._offset = 0
         self._size = 0
+        self._check_at = _CHECK_EVERY_BYTES
         self._digest = hashlib.sha256()
         self._limit = desk.configuration.node.dimse.max_object_bytes
         self._begin()
@@ -70,13 +73,17 @@ class Reception:
                 "the sender breaks PS3.7 9.3.1.1: ask its vendor",
             )
         else:
-            try:
-                self._desk.door.precheck()
-                self._open()
-            except EchonodeError as error:
-                self._refuse(error.dicom_status, str(error), "free disk space under the storage root")
-            except OSError as error:
-                self._refuse_disk(error)
+            self._checked(self._open)
+
+    def _checked(self, then: Callable[[], None]) -> None:
+        """Do `then` if there is room on the disk; refuse the object if not, or if it fails for the disk's sake."""
+        try:
+            self._desk.door.precheck()
+            then()
+        except EchonodeError as error:
+            self._refuse(error.dicom_status, "too little room on the disk", f"free disk space: {error}")
+        except OSError as error:
+            self._refuse_disk(error)
 
     def _open(self) -> None:
         head = part10_head(
@@ -128,11 +135,14 @@ class Reception:
                 "raise max_object_bytes under [dimse] in node.toml if such objects are wanted",
             )
             return
-        try:
-            _write_all(self._file, piece)
-        except OSError as error:
-            self._refuse_disk(error)
-            return
+        if self._size >= self._check_at:
+            self._check_at = self._size + _CHECK_EVERY_BYTES
+            self._checked(lambda: _write_all(self._file, piece))
+        else:
+            try:
+                _write_all(self._file, piece)
+            except OSError as error:
+                self._refuse_disk(error)
         self._digest.update(piece)
 
     def complete(self) -> Answer:
@@ -163,6 +173,11 @@ class Reception:
             self._drop()
             log.error("not stored", correlation_id=self._caller.correlation_id, reason=str(error))
             return Answer(status=error.dicom_status, comment=str(error))
+        except Exception:
+            # The edge: whatever goes wrong behind the door, the sender is told and keeps its object.
+            self._drop()
+            log.exception("not stored", correlation_id=self._caller.correlation_id)
+            return Answer(status=Status.PROCESSING_FAILURE, comment="the node failed to store the object")
         self._part = None  # the door owns it now
         log.info(
             "received",

@@ -163,6 +163,24 @@ def test_too_little_disk_is_a700_before_anything_is_written(start_node: StartNod
     assert node.parts() == []
 
 
+def test_a_node_that_fails_inside_tells_the_sender_and_lives(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start_node()
+    sop, data = small_object(14)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    with node.peer() as peer:
+        peer.associate(STORE)
+        with monkeypatch.context() as patch:
+            patch.setattr("echonode.flow.ingest.Ingest._accept", broken)
+            assert peer.store(1, US, sop, data) == 0x0110
+        assert peer.store(1, US, sop, data) == 0
+    assert node.parts() == []
+
+
 def test_command_and_data_set_that_disagree_are_a900(node: Node) -> None:
     _, data = small_object(11)
     with node.peer() as peer:
