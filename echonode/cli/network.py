@@ -39,6 +39,12 @@ RETURNED = {
     QueryLevel.IMAGE: ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", "NumberOfFrames"),
 }  # fmt: skip
 
+NEEDED = {
+    QueryLevel.SERIES: ("StudyInstanceUID",),
+    QueryLevel.IMAGE: ("StudyInstanceUID", "SeriesInstanceUID"),
+}
+"""Unique keys of the levels above, without which no relational query is allowed (PS3.4 C.4.1.2.1)."""
+
 
 def send_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="DICOM files, and folders of them.")],
@@ -49,20 +55,18 @@ def send_command(
     """Send DICOM files to a PACS, a workstation, or this node; exit code 1 when one was not taken."""
     from echonode.dimse import user
 
-    files = dicom_files(paths)
-    for file in files:
-        user.stored_file(file)
-    sent = failed = 0
-    start = time.monotonic()
+    sent = 0
     with calling(to, title, config) as (configuration, name):
+        files = dicom_files(paths)
+        for file in files:
+            user.stored_file(file)
+        start = time.monotonic()
         for outcome in user.store(configuration, files, to=name):
-            if outcome.ok:
-                sent += 1
-            else:
-                failed += 1
+            sent += outcome.ok
+            if not outcome.ok:
                 complain(f"{outcome.path}: {outcome.detail}")
     say(f"{sent} of {len(files)} objects sent to {to} in {duration(time.monotonic() - start)}")
-    if failed or sent < len(files):
+    if sent < len(files):
         raise typer.Exit(1)
 
 
@@ -85,6 +89,9 @@ def query_command(
     from echonode.dimse import user
 
     wanted = dict.fromkeys(RETURNED[level], "") | dict(_pair(text) for text in keys or ())
+    for above in NEEDED.get(level, ()):
+        if not wanted.get(above):
+            raise BadInput(f"--level {level} needs {above}=UID")
     with calling(to, title, config) as (configuration, name):
         matches = list(
             user.find(
@@ -152,13 +159,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _row(match: Dataset, wanted: dict[str, str]) -> dict[str, Any]:
+    from pydicom.multival import MultiValue
+
     row: dict[str, Any] = {}
     for key in wanted:
         value = match.get(key)
-        if value is None:
-            row[key] = ""
-        else:
-            row[key] = (
-                "\\".join(map(str, value)) if not isinstance(value, str) and hasattr(value, "__iter__") else str(value)
-            )
+        row[key] = "" if value is None else "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
     return row

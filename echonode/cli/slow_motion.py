@@ -215,10 +215,14 @@ def _read(studio: Studio, source: Path, *, dicom: bool) -> Clip:
 def _refusal(studio: Studio, source: Path) -> Ineligible | None:
     """What the header alone tells against it, as the node would say."""
     from echonode.cli.routes import facts_of_file
+    from echonode.core.results import Ineligible
     from echonode.flow.contract import refusal_of
     from echonode.registry.verify import read_manifest
 
-    return refusal_of(read_manifest(studio.package.folder).input, facts_of_file(source))
+    facts = facts_of_file(source)
+    if facts.derived:
+        return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
+    return refusal_of(read_manifest(studio.package.folder).input, facts)
 
 
 def _write(studio: Studio, source: Path, clip: Clip, loop: Loop, format_: Format, scratch: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +16,12 @@ from echonode.core.errors import BadInput
 from echonode.core.text import one_line
 
 if TYPE_CHECKING:
+    from echonode.archive.refusals import Refusal
     from echonode.flow.story import ObjectStory, StudyStory
 
 app = typer.Typer(name="study", help="Stored studies: list, and the whole story of one.", no_args_is_help=True)
 conflicts_app = typer.Typer(name="conflicts", help="Studies that name two patients: list, resolve.")
+NEW_PEER = "add to peers.toml:"
 STUDY_KEYS = ("StudyInstanceUID", "StudyDate", "AccessionNumber", "StudyDescription", "PatientID", "PatientName")
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or accession number.")]
 
@@ -170,9 +173,21 @@ def refused_command(config: ConfigOption = None, as_json: JsonOption = False) ->
     show_rows(rows, columns, as_json=as_json, empty="nobody was refused")
     if as_json:
         return
-    for advice in dict.fromkeys(refusal.advice for refusal in found if refusal.advice):
-        for number, line in enumerate(advice.splitlines()):
-            say(f"{'->' if number == 0 else '  '} {one_line(line)}")
+    for advice in dict.fromkeys(_advice(refusal) for refusal in found if refusal.advice):
+        say(advice)
+        say("")
+
+
+def _advice(refusal: Refusal) -> str:
+    """What to change, in words, or as lines that can be pasted into peers.toml."""
+    if not refusal.advice.startswith(NEW_PEER):
+        return f"-> {one_line(refusal.advice)}"
+    title = json.dumps(one_line(refusal.calling_ae), ensure_ascii=False)
+    return (
+        f"-> to let {one_line(refusal.calling_ae)} in, add to peers.toml and start the node again:\n\n"
+        f"[[peer]]\nname = {title.lower()}\nae_title = {title}\n"
+        f'addresses = [{json.dumps(one_line(refusal.address))}]\nrights = ["store"]'
+    )
 
 
 def _tell(found: StudyStory) -> None:

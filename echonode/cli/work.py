@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +76,7 @@ def list_command(
             limit=limit,
         )
         paused = {(pause.kind, pause.name) for pause in archive.pauses.list()}
+    said = {item.id: _says(item, paused) for item in items}
     columns = (
         Column("id", lambda row: row["id"][:SHORT]),
         Column("kind", "kind"),
@@ -85,7 +85,7 @@ def list_command(
         Column("state", "state"),
         Column("try", lambda row: f"{row['attempts']}/{row['max_attempts']}", right=True),
         Column("changed", lambda row: moment(row["updated_at"])),
-        Column("why", lambda row: _why(row, paused)),
+        Column("says", lambda row: said[row["id"]]),
     )
     show_rows([_row(item) for item in items], columns, as_json=as_json, empty="no workitems")
 
@@ -96,7 +96,8 @@ def show_command(work_id: WorkId, config: ConfigOption = None, as_json: JsonOpti
     from echonode.cli.opened import opened_archive
 
     with opened_archive(config) as (_, archive):
-        row = _row(find_item(archive, work_id))
+        item = find_item(archive, work_id)
+        row = _row(item)
         paused = {(pause.kind, pause.name) for pause in archive.pauses.list()}
     if as_json:
         show_json(row)
@@ -108,7 +109,7 @@ def show_command(work_id: WorkId, config: ConfigOption = None, as_json: JsonOpti
             ("queue", row["queue"]),
             ("route", row["route"]),
             ("state", row["state"]),
-            ("why", _why(row, paused)),
+            ("says", _says(item, paused)),
             ("attempts", f"{row['attempts']} of {row['max_attempts']}"),
             ("priority", row["priority"]),
             ("created", moment(row["created_at"])),
@@ -200,20 +201,19 @@ def _row(item: WorkItem) -> dict[str, Any]:
     return asdict(item) | {"kind": str(item.kind), "state": str(item.state)}
 
 
-def _why(row: Mapping[str, Any], paused: set[tuple[str, str]]) -> str:
-    """Why an item waits, failed or gave nothing, in words; empty when there is nothing to say."""
-    queue = ("model" if row["kind"] == Kind.RUN else "destination", row["queue"])
-    if row["state"] == WorkState.SCHEDULED:
-        if row["held"]:
-            return f"held: {row['held']}"
-        for pause in (queue, ("route", row["route"])):
-            if pause in paused:
-                return f"{pause[0]} {pause[1]} is paused"
-        wait = row["not_before"] - time.time()
+def _says(item: WorkItem, paused: set[tuple[str, str]]) -> str:
+    """What became of an item, or why it waits, in words."""
+    from echonode.flow.story import says
+
+    if item.state is WorkState.SCHEDULED and not item.held:
+        queue = ("model" if item.kind.value == "run" else "destination", item.queue)
+        for kind, name in (queue, ("route", item.route)):
+            if (kind, name) in paused:
+                return f"{kind} {name} is paused"
+        wait = item.not_before - time.time()
         if wait > 1:
-            return f"next try in {duration(wait)}" + (f": {row['reason']}" if row["reason"] else "")
-    outcome = row["outcome"]
-    return row["reason"] or str(outcome.get("refusal") or outcome.get("reason") or "")
+            return f"next try in {duration(wait)}" + (f": {item.reason}" if item.reason else "")
+    return says(item)
 
 
 def _known(configuration: Configuration, what: Pausable, name: str) -> None:

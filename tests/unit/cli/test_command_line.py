@@ -40,8 +40,6 @@ WRONG = [
     ("routes.toml", '[[route]]\nname = "a"\ntask = "t"\n', "route.0.model: Field required"),
     ("routes.toml", '[[route]]\nname = "a b"\ntask = "t"\nmodel = "m"\n', "route.0.name: String should match pattern"),
     ("routes.toml", '[[destination]]\nname = "d"\npeer = "nobody"\n', "'nobody' is not in peers.toml"),
-    ("routes.toml", '[[route]]\nname = "a"\ntask = "slow_motion"\nmodel = "none"\n', "route.a.model: there is no model 'none'"),
-    ("routes.toml", '[[route]]\nname = "a"\ntask = "mmode"\nmodel = "optical-flow"\n', "route.a.task: model 'optical-flow' is for"),
 ]  # fmt: skip
 
 
@@ -54,6 +52,21 @@ def test_a_wrong_configuration_stops_the_start_with_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert str(config / file) in line
     assert complaint in line
+
+
+BROKEN_ROUTES = [
+    ("routes.toml", '[[route]]\nname = "a"\ntask = "slow_motion"\nmodel = "none"\n', "route.a.model: there is no model 'none'"),
+    ("routes.toml", '[[route]]\nname = "a"\ntask = "mmode"\nmodel = "optical-flow"\n', "route.a.task: model 'optical-flow' is for"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "content", "complaint"), BROKEN_ROUTES, ids=[row[2][:40] for row in BROKEN_ROUTES])
+def test_a_check_names_routes_whose_model_cannot_run(
+    config: Path, capsys: pytest.CaptureFixture[str], file: str, content: str, complaint: str
+) -> None:
+    (config / file).write_text(content)
+    assert execute(["serve", "--check", "--config", str(config)]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_a_sound_configuration_is_described(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
