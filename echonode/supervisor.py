@@ -99,8 +99,9 @@ class Supervisor:
             if not words:
                 self._ended(child)
             elif not child.ready:  # what it prints later is of no interest
-                child.words = (child.words + words)[-len(READY) :]
+                child.words += words
                 child.ready = READY in child.words
+                del child.words[: -len(READY)]
 
     def _rest(self) -> list[Any]:
         time.sleep(WATCH_SECONDS)
