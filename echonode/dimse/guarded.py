@@ -350,6 +350,9 @@ class GuardedAssociation(Association):
         self.dimse: GuardedMessages = GuardedMessages(self, open_store=open_store)
         if answers is not None:
             self.acse = GuardedControl(self, answers)
+        self.acse_timeout = ae.acse_timeout  # once more: the timers live in the reader that was put in
+        # A peer may rightly be silent while we decode a loop for it; our waits for an answer have bounds of their own.
+        self.network_timeout = ae.network_timeout if mode == "acceptor" else None
 
     def _bind_defaults(self) -> None:
         """pynetdicom's default handlers log and decode every PDU; none is bound."""
@@ -362,6 +365,7 @@ class GuardedAssociation(Association):
         self._serve(self, msg, context_id)
         self._is_paused = False
         self.dimse.cancel_req = {}
+        self.dul._idle_timer.restart()  # who waited for a long retrieve was not idle
 
     @staticmethod
     def _answerable(msg: Any) -> bool:

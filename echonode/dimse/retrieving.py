@@ -164,7 +164,7 @@ class Retrieval:
         originator: tuple[str, int],
     ) -> None:
         node = self._desk.configuration.node
-        ae = application_entity(destination.called_as or node.node.ae_title, timeout_seconds=node.dimse.stall_seconds)
+        ae = application_entity(destination.called_as or node.node.ae_title, timeout_seconds=node.dimse.idle_seconds)
         with associate(
             ae,
             host=destination.host,

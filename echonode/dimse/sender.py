@@ -36,7 +36,7 @@ class DimseSender:
             return
         dimse = self._configuration.node.dimse
         ours = known.called_as or self._configuration.node.node.ae_title
-        ae = application_entity(ours, timeout_seconds=dimse.stall_seconds)
+        ae = application_entity(ours, timeout_seconds=dimse.idle_seconds)
         done = 0
         try:
             with associate(

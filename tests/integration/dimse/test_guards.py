@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from echonode.core.peers import Peer, PeersFile, Right
+from echonode.dimse.acceptor import listen
 from tests.integration.dimse.conftest import Node, StartNode
 from tests.support.dimse import EXPLICIT_LE, IMPLICIT_LE, US, VERIFICATION, RawPeer, pdu, small_object
 from tests.support.waiting import wait_until
@@ -177,3 +178,44 @@ def test_many_associations_leave_memory_and_threads_flat(node: Node) -> None:
     round_of(3000)
     wait_until(settled, "threads end")
     assert resident_bytes() - before < 8 << 20
+
+
+QUERYING = [*BOTH, ("1.2.840.10008.5.1.4.1.2.2.1", [IMPLICIT_LE])]
+
+
+def test_many_query_associations_leave_memory_and_threads_flat(node: Node) -> None:
+    def round_of(count: int) -> None:
+        for index in range(count):
+            with RawPeer(node.port) as peer:
+                assert peer.associate(QUERYING) == 2
+                assert peer.echo(1) == 0
+                if index % 2:
+                    peer.release()
+
+    def settled() -> bool:
+        return threading.active_count() <= threads + 2
+
+    threads = threading.active_count()
+    round_of(50)
+    wait_until(settled, "threads end")
+    before = resident_bytes()
+    round_of(250)
+    wait_until(settled, "threads end")
+    assert resident_bytes() - before < 8 << 20
+
+
+def test_stopping_ends_an_idle_query_association(start_node: StartNode) -> None:
+    node = start_node()
+    with node.peer() as peer:
+        assert peer.associate(QUERYING) == 2
+        assert peer.echo(1) == 0
+        node.stop.set()
+        assert peer.read()[0] == 7
+    node.thread.join(timeout=15)
+    assert not node.thread.is_alive()
+
+
+def test_several_acceptors_share_one_port(node: Node) -> None:
+    """A node on four cores runs several acceptor processes behind one port."""
+    with listen(node.configuration) as second, listen(node.configuration) as third:
+        assert second.getsockname() == third.getsockname() == ("127.0.0.1", node.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from echonode.core.peers import Peer, PeersFile, Right
 from echonode.core.query import Level
 from echonode.core.settings import LimitsSection
 from echonode.dimse import user
+from echonode.dimse.sending import ObjectSender
 from tests.integration.dimse.conftest import EVERYBODY, Node, StartNode
 from tests.support.dimse import EXPLICIT_LE, US, small_object
 from tests.support.waiting import wait_until
@@ -228,6 +230,29 @@ def test_our_own_get_and_find_and_move_work_together(
     )
     assert unreachable.status == 0xA702
     assert sorted(unreachable.failed_uids) == sorted(objects)
+
+
+def test_a_requestor_that_waits_for_a_long_retrieve_is_not_taken_for_idle(
+    start_node: StartNode, destination: tuple[int, PeersFile], monkeypatch: pytest.MonkeyPatch, program: Program,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """It says nothing while its C-MOVE runs, for longer than an idle association may live."""
+    port, peers = destination
+    node = start_node(peers=peers, idle_seconds=1.0)
+    send_small(node, 6)
+    slow = ObjectSender.send
+
+    def send(*arguments: object, **options: object) -> object:
+        threading.Event().wait(0.4)
+        return slow(*arguments, **options)
+
+    monkeypatch.setattr(ObjectSender, "send", send)
+    with storescp(program, port, tmp_path / "out"):
+        outcome = user.move(
+            with_self(node), "self", level=Level.STUDY, keys={"StudyInstanceUID": "1.2.3.9"}, destination="STORE"
+        )
+    assert outcome.ok
+    assert outcome.completed == 6
 
 
 def test_stores_and_queries_share_an_association(node: Node) -> None:
