@@ -121,7 +121,7 @@ def _play(
         tell(f"starting the node on port {node_port} and the PACS on port {pacs_port}")
         begin = time.monotonic()
         scene.wait_for(
-            lambda: node.require_running() and scene.echo(node_port), seconds=START_SECONDS, what="the node's start"
+            lambda: node.is_ready() and scene.echo(node_port), seconds=START_SECONDS, what="the node's start"
         )
         started = time.monotonic() - begin
         tell("the scanner sends its loop")

@@ -23,6 +23,7 @@ from echonode.dimse.classes import STORAGE_CLASSES, VERIFICATION, storage_syntax
 
 LOOPBACK = "127.0.0.1"
 NODE_TITLE, SCANNER_TITLE, PACS_TITLE = "ECHONODE", "SCANNER", "PACS"
+READY = "echonode is ready"
 ROUTE = "slow-motion"
 MODEL = "optical-flow"
 
@@ -243,6 +244,14 @@ class Node:
         if code is not None:
             raise DemoFailed(f"the node ended with exit code {code}: {self.last_line()}")
         return True
+
+    def is_ready(self) -> bool:
+        """Whether it has said that it takes connections.
+
+        Raises:
+            DemoFailed: it has ended, with the last line of its log.
+        """
+        return self.require_running() and READY in self.log.read_text(errors="replace")
 
     def stop(self) -> int:
         """End it as systemd would, and wait; its exit code."""

@@ -92,10 +92,13 @@ def complain(text: str) -> None:
 
 def quiet_logs() -> None:
     """Keep the log of a command to errors, on standard error: what it has to say it prints itself."""
+    import logging
+
     from echonode.core.settings import LogSection
     from echonode.logs import configure_logging
 
     configure_logging(LogSection(level="error", format="console"))
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 
 def moment(seconds: float | None) -> str:
