@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ from echonode.tasks.slow_motion.eligibility import Limits
 from echonode.tasks.slow_motion.net import UNet, build
 from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
 from echonode.tasks.slow_motion.sector import luma
-from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo
+from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo, precision_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MEANS = (0.186, 0.184, 0.206)
@@ -72,12 +73,21 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
     ]
     frames = beating(*size, frames=2)
     clip = Clip(frames=frames, times_ms=np.arange(2) * 33.3)
-    convention = Convention(means=MEANS, warp="half-pixel")
-    ours = SlowMotionRunner(
-        engine=SuperSlomo(*networks, convention=convention, device=torch.device("cpu")),
-        limits=Limits(),
-        trustworthiness=Trustworthiness(),
-    )
+    cpu = torch.device("cpu")
+    precisions = {"float32": torch.float32, "auto": precision_of({}, cpu)}
+    ours = {
+        f"super slomo, {name}": SlowMotionRunner(
+            engine=SuperSlomo(
+                *networks,
+                convention=Convention(means=MEANS, warp="half-pixel"),
+                device=cpu,
+                precision=precision,
+            ),
+            limits=Limits(),
+            trustworthiness=Trustworthiness(),
+        )
+        for name, precision in precisions.items()
+    }
     flow = open_runner(package, "cpu", threads)
 
     def run(runner: SlowMotionRunner) -> None:
@@ -90,7 +100,7 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
 
     ways: dict[str, Callable[[], None]] = {
         "published algorithm": plain,
-        "super slomo": lambda: run(ours),
+        **{name: partial(run, runner) for name, runner in ours.items()},
         "optical flow": lambda: run(flow),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -100,11 +110,14 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
         for name, work in ways.items():
             times[name].append(milliseconds(work, made=FACTOR - 1))
     base = statistics.median(times["published algorithm"])
-    print(f"{size[0]} x {size[1]}, factor {FACTOR}, {threads} threads, median of {repeats}, torch {torch.__version__}")
+    print(
+        f"{size[0]} x {size[1]}, factor {FACTOR}, {threads} threads, median of {repeats}, torch {torch.__version__}, "
+        f"auto is {str(precisions['auto']).removeprefix('torch.')}"
+    )
     for name, each in times.items():
         middle = statistics.median(each)
         print(
-            f"  {name:20s} {middle:8.0f} ms/frame   {base / middle:6.2f} x   (of {', '.join(f'{t:.0f}' for t in each)})"
+            f"  {name:22s} {middle:8.0f} ms/frame   {base / middle:6.2f} x   (of {', '.join(f'{t:.0f}' for t in each)})"
         )
 
 

@@ -53,7 +53,7 @@ class UNet(nn.Module):
 
     def after_first(self, first: torch.Tensor) -> torch.Tensor:
         """The answer from what the first convolution gave, bias included, before its activation."""
-        skips = [_activated(self.conv2(_activated(first)))]
+        skips = [_activated(self.conv2(_activated(first.to(self.conv2.weight.dtype))))]
         for level in range(1, 6):
             skips.append(self.get_submodule(f"down{level}")(skips[-1]))
         lifted = skips.pop()

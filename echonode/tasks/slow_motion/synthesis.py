@@ -5,6 +5,7 @@ Times are a vector of T values in (0, 1): every function works on all of them at
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -150,7 +151,8 @@ class Synthesis:
     """Both networks and a warp convention: pictures between two pictures.
 
     `guides` are what the networks look at (N, 3, H, W less the means, or N, 1, H, W with grey layers); `pictures` are
-    what is warped and fused, of any channels. In the published method they are the same.
+    what is warped and fused, of any channels. In the published method they are the same. `precision` is that of the
+    layers after the first; warps and fusion are always float32.
     """
 
     def __init__(
@@ -160,19 +162,23 @@ class Synthesis:
         *,
         convention: WarpConvention,
         grey_means: Sequence[float] | None = None,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        self._flow_net = flow_net
-        self._interpolation_net = interpolation_net
         self._convention = convention
         self._layers = [
             FirstLayer.of(net.conv1) if grey_means is None else FirstLayer.grey(net.conv1, means=grey_means)
             for net in (flow_net, interpolation_net)
         ]
+        self._flow_net, self._interpolation_net = flow_net, interpolation_net
+        if precision != torch.float32:
+            self._flow_net, self._interpolation_net = (
+                copy.deepcopy(net).to(dtype=precision) for net in (flow_net, interpolation_net)
+            )
 
     def motion(self, guide0: torch.Tensor, guide1: torch.Tensor) -> Motion:
         """The flows between two guides."""
         both = torch.cat((guide0, guide1), dim=1)
-        flows = self._flow_net.after_first(self._layers[0].of_pair(both))
+        flows = self._flow_net.after_first(self._layers[0].of_pair(both)).to(both.dtype)
         first = self._layers[1].of_pair(torch.cat((both, flows), dim=1))
         return Motion(forward=flows[:, 0:2], backward=flows[:, 2:4], first=first)
 
@@ -190,6 +196,6 @@ class Synthesis:
         warped0 = warp(guides[0], to0, convention=self._convention)
         warped1 = warp(guides[1], to1, convention=self._convention)
         first = self._layers[1].with_times(motion.first, torch.cat((to1, to0, warped1, warped0), dim=1))
-        answer = self._interpolation_net.after_first(first)
+        answer = self._interpolation_net.after_first(first).to(first.dtype)
         frames = fuse(pictures[0], pictures[1], t=t, to0=to0, to1=to1, answer=answer, convention=self._convention)
         return Between(frames=frames, answer=answer, warped0=warped0, warped1=warped1)

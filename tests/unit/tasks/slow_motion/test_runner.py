@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from echonode.core.clip import Clip, Mode
+from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Loop
 from echonode.tasks.slow_motion.eligibility import Limits
@@ -182,8 +184,6 @@ def test_same_clip_gives_the_same_bytes(heart: np.ndarray, slow: Slow, make_clip
 def test_networks_behind_the_same_runner(
     convention: str, heart: np.ndarray, flow_net: UNet, interpolation_net: UNet, make_clip: MakeClip
 ) -> None:
-    import torch
-
     means = Convention.of({"means": [0.186, 0.184, 0.206], "warp_convention": convention})
     cpu = torch.device("cpu")
 
@@ -203,3 +203,36 @@ def test_networks_behind_the_same_runner(
     assert (loop.frames[2] != nearest[2]).any()
     off = np.abs(run(1).frames.astype(int) - loop.frames)
     assert off.max() <= 1, "the size of a batch must not change the picture"
+
+
+def test_half_precision_moves_no_pixel_by_more_than_two_levels(
+    heart: np.ndarray, flow_net: UNet, interpolation_net: UNet, make_clip: MakeClip
+) -> None:
+    """Where the processor has units for it the networks run in bfloat16; the picture must stay the same."""
+    means = Convention.of({"means": [0.186, 0.184, 0.206], "warp_convention": "legacy"})
+    loops = []
+    for precision in (torch.float32, torch.bfloat16):
+        engine = SuperSlomo(
+            flow_net, interpolation_net, convention=means, device=torch.device("cpu"), precision=precision
+        )
+        networks = SlowMotionRunner(engine=engine, limits=Limits(), trustworthiness=Trustworthiness())
+        ((result,),) = networks.run([make_clip(heart[:2])], [{"factor": 4}], lambda done, total: None)
+        assert isinstance(result, Loop)
+        loops.append(result.frames.astype(int))
+    assert np.abs(loops[0] - loops[1]).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"means": [0.1, 0.2], "warp_convention": "exact"},
+        {"means": [0.1, 0.2, 3], "warp_convention": "exact"},
+        {"means": [0.1, 0.2, "x"], "warp_convention": "exact"},
+        {"means": [0.1, 0.2, 0.3], "warp_convention": "wrong"},
+    ],
+)
+def test_package_without_a_sound_convention_is_refused(config: dict[str, object]) -> None:
+    """A network that is run with another convention than it was trained with gives shifted pictures."""
+    with pytest.raises(PackageInvalid):
+        Convention.of(config)
