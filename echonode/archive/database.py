@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from echonode.archive.schema import REVISION
 from echonode.core.errors import ConfigurationError, StorageUnavailable
 
 BUSY_SECONDS = 30.0
+_POLL_SECONDS = 0.0005
 _CHECKPOINT_PAGES = 4000
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -128,6 +131,7 @@ def _prepare_writing(connection: Any, _record: Any) -> None:
         "foreign_keys=ON",
         f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
         "cache_size=-32768",
+        "busy_timeout=0",  # see _begin_immediate
     ):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -139,7 +143,18 @@ def _prepare_reading(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock, polling: SQLite's own waiting sleeps longer each time and starves one of two writers."""
+    database: Any = connection.connection.dbapi_connection
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise StorageUnavailable(f"the database did not take the write: {error}") from error
+        time.sleep(_POLL_SECONDS)
 
 
 def _begin_deferred(connection: Connection) -> None:
