@@ -6,8 +6,7 @@ Two sweeps at once, none for a day, or one that is killed in the middle: nothing
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,12 +16,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.settings import NodeSettings
+from echonode.flow.orphans import sweep_orphans
 from echonode.flow.settle import settle
 
 LOG = logging.getLogger(__name__)
 HOUR = 3600.0
 DAY = 24 * HOUR
-ORPHAN_SECONDS = DAY
 REMEMBERED_SECONDS = 7 * DAY
 
 
@@ -47,7 +46,11 @@ def sweeps(archive: Archive, blobs: LocalBlobs, settings: NodeSettings, *, stray
         Sweep(name="strays", every_seconds=10.0, run=strays),
         Sweep(name="room on disk", every_seconds=60.0, run=lambda: watch_disk(blobs, settings)),
         Sweep(name="parts of dead processes", every_seconds=HOUR, run=blobs.sweep_parts),
-        Sweep(name="objects without a row", every_seconds=DAY, run=lambda: sweep_orphans(archive, blobs)),
+        Sweep(
+            name="objects without a row",
+            every_seconds=DAY,
+            run=lambda: sweep_orphans(archive, blobs, older_than=DAY).total,
+        ),
         Sweep(
             name="old associations",
             every_seconds=HOUR,
@@ -64,24 +67,6 @@ def watch_disk(blobs: LocalBlobs, settings: NodeSettings) -> int:
     refusing = free < settings.storage.refuse_below_bytes
     LOG.warning("little room on disk", extra={"free_bytes": free, "refusing_objects": refusing})
     return 1
-
-
-def sweep_orphans(archive: Archive, blobs: LocalBlobs) -> int:
-    """Remove objects that a killed process left without a row, once they are a day old; how many."""
-
-    @contextmanager
-    def objects(digests: list[str]) -> Iterator[set[str]]:
-        with archive.transaction() as connection:
-            yield archive.index.known_blobs(connection, digests)
-
-    @contextmanager
-    def quarantined(digests: list[str]) -> Iterator[set[str]]:
-        with archive.transaction() as connection:
-            yield archive.quarantine.known(connection, digests)
-
-    return blobs.sweep_orphans(objects, older_than=ORPHAN_SECONDS) + blobs.sweep_orphans(
-        quarantined, older_than=ORPHAN_SECONDS, quarantine=True
-    )
 
 
 def schedule(table: Sequence[Sweep]) -> BackgroundScheduler:

@@ -20,6 +20,11 @@ class Swept:
     objects: int
     quarantined: int
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.parts + self.objects + self.quarantined
+
 
 def sweep_orphans(archive: Archive, blobs: LocalBlobs, *, older_than: float = OLDER_THAN_SECONDS) -> Swept:
     """Remove what nothing acknowledged names. Idempotent, and safe beside processes that are receiving."""

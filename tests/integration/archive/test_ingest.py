@@ -181,7 +181,7 @@ def test_a_deflated_object_is_stored_and_a_bomb_harms_nothing(door: DoorBench) -
     content = deflated(encoded(picture()))
     assert door.send(content, syntax=str(DeflatedExplicitVRLittleEndian)).verdict is Verdict.STORED
     assert door.stored_bytes("1.2.3.4") == content
-    bomb = deflated(bytes(300 << 20))
+    bomb = deflated(bytes(100 << 20))
     assert door.send(bomb, syntax=str(DeflatedExplicitVRLittleEndian)).dicom_status == UNREADABLE
 
 

@@ -113,7 +113,7 @@ def test_deep_nesting_ends_the_walk_at_the_limit(tmp_path: Path, undefined: bool
         return content
 
     assert header_of(tmp_path, nested(60), syntax).raw
-    for depth in (70, 20_000):
+    for depth in (70, 3000):
         with pytest.raises(BudgetExceeded, match="nested"):
             header_of(tmp_path, nested(depth), syntax)
 
