@@ -24,6 +24,8 @@ STATUSES = (
      "second version with the same pixels"),
     ("C-STORE", "0111H",
      "another object with this SOP Instance UID and other pixels is here: the first is kept, this one is in quarantine"),
+    ("C-STORE", "0110H", "a fault of the node; nothing was kept, or the object is in quarantine"),
+    ("C-STORE", "0117H", "the command's SOP Instance UID is no UID"),
     ("C-STORE", "0122H", "SOP class not supported"),
     ("C-STORE", "0124H", "the caller lacks the right to store"),
     ("C-STORE", "A700H", "less room than `storage.refuse_below_bytes`, or the disk or database does not take writes; nothing was kept"),
@@ -34,6 +36,9 @@ STATUSES = (
     ("C-FIND", "FE00H", "canceled by the caller"),
     ("C-MOVE", "A801H", "the move destination is no peer with host and port in peers.toml"),
     ("C-MOVE, C-GET", "B000H", "some objects could not be sent; the response lists them"),
+    ("C-MOVE, C-GET", "A702H", "no object could be sent"),
+    ("C-FIND, C-MOVE, C-GET", "C001H", "a fault of the node"),
+    ("any", "0211H", "an operation that the accepted context does not have"),
     ("C-MOVE, C-GET", "FF00H", "going on, with the counts"),
 )  # fmt: skip
 REJECTIONS = (
@@ -63,7 +68,7 @@ def conformance_page(dimse: DimseSection | None = None, node: NodeSection | None
                 ("Largest PDU offered", f"{dimse.max_pdu_bytes} bytes (`dimse.max_pdu_bytes`)"),
                 ("Associations at once", f"{dimse.acceptors} x {dimse.max_associations}"),
                 ("Asynchronous operations", "not negotiated"),
-                ("Character sets out", "ISO_IR 192 where a value needs it, else ISO_IR 100 or the default repertoire"),
+                ("Character sets out", "the default repertoire; ISO_IR 192 where a query answer has text beyond ASCII"),
             ),
         ),
         "\n## Network services\n",
