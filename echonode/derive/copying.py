@@ -22,7 +22,6 @@ UTF_8 = "ISO_IR 192"
 _BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV", "AT"})
 _TEXT = frozenset({"LO", "SH", "PN", "ST", "LT", "UC", "UT"})
 _LONGEST = {"LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
-_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, RecursionError)
 # Who the patient and what the study is: never shortened, since a shorter identifier names somebody else.
 IDENTITY = frozenset({"PatientName", "PatientID", "IssuerOfPatientID", "StudyID", "AccessionNumber"})
 
@@ -50,7 +49,7 @@ def clean(source: Dataset, keyword: str, vr: str) -> Any:
     if vr in _BINARY:
         try:
             value = source[keyword].value
-        except _MALFORMED:
+        except elements.MALFORMED:
             return None
         return value if source[keyword].VR in _BINARY and value not in (None, "") else None
     values = elements.texts(source, keyword)
@@ -77,7 +76,7 @@ def clean_item(item: Dataset) -> Dataset:
         try:
             vr = dictionary_VR(tag)
             element = item[tag]
-        except _MALFORMED:
+        except elements.MALFORMED:
             continue
         if " or " in vr or vr in ("OB", "OW", "UN", "OF", "OD"):
             continue

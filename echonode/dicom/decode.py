@@ -208,7 +208,11 @@ class FrameDecoder:
                 decoding_plugin=_PLUGINS.get(syntax, "pylibjpeg"),
                 **self._decode_options(),
             )
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError) as error:
+        except BaseException as error:
+            # A Rust codec that finds its input corrupt panics, and a panic is no Exception.
+            panic = type(error).__name__ == "PanicException"
+            if not panic and not isinstance(error, (RuntimeError, IndexError, *elements.MALFORMED)):
+                raise
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise Undecodable(f"a frame is cut off or corrupt: {reason[-1].strip()}") from error
         photometric = str(meta["photometric_interpretation"])

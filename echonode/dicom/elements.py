@@ -13,19 +13,15 @@ from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.sequence import Sequence
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
-_MALFORMED = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    struct.error,
-    OSError,
-)
+# What pydicom raises for a value that breaks the rules, by kind of breakage.
+MALFORMED = (
+    ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError, EOFError,
+    RecursionError, struct.error, OSError, BytesLengthException,
+)  # fmt: skip
 _UNSIGNED = {1: "B", 2: "H", 4: "I"}
 _REAL = {4: "f", 8: "d"}
 
@@ -34,9 +30,17 @@ def _stored(header: Dataset, keyword: str) -> RawDataElement | DataElement | Non
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise KeyError(f"{keyword} is no keyword of PS3.6")
+    return stored(header, tag)
+
+
+def stored(header: Dataset, tag: int) -> RawDataElement | DataElement | None:
+    """The element as it was read, converted or not; None when it is absent or cannot be had."""
     if tag not in header:
         return None
-    element: RawDataElement | DataElement = header.get_item(tag)
+    try:
+        element: RawDataElement | DataElement = header.get_item(tag)
+    except MALFORMED:
+        return None
     return element
 
 
@@ -95,7 +99,7 @@ def decimals(header: Dataset, keyword: str) -> tuple[float, ...]:
     """The finite numbers of a DS or IS element, in order; empty when one of them is no number."""
     try:
         numbers = tuple(float(part.replace(",", ".")) for part in texts(header, keyword) if part)
-    except _MALFORMED:
+    except MALFORMED:
         return ()
     return numbers if all(math.isfinite(number) for number in numbers) else ()
 
@@ -129,7 +133,7 @@ def _binary(header: Dataset, keyword: str, formats: dict[int, str]) -> float | i
         if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
             value = next(iter(value))
         return float(value)
-    except (*_MALFORMED, StopIteration):
+    except (*MALFORMED, StopIteration):
         return None
 
 
@@ -157,6 +161,6 @@ def items(header: Dataset, keyword: str) -> list[Dataset]:
         return []
     try:
         value = header[keyword].value
-    except (*_MALFORMED, RecursionError):
+    except MALFORMED:
         return []
     return list(value) if isinstance(value, Sequence) else []

@@ -78,12 +78,10 @@ def is_ours(header: Dataset) -> bool:
     """
     if elements.text(header, "InstanceCreatorUID") == IMPLEMENTATION_CLASS_UID:
         return True
-    creators = [header.get_item(tag).value for tag in list(header.keys()) if tag.is_private_creator]
-    if any(
-        str(value.decode("latin-1") if isinstance(value, bytes) else value).strip() == PRIVATE_CREATOR
-        for value in creators
-    ):
-        return True
+    creators = [elements.stored(header, tag) for tag in list(header.keys()) if tag.is_private_creator]
+    for value in (creator.value for creator in creators if creator is not None):
+        if str(value.decode("latin-1") if isinstance(value, bytes) else value).strip(" \0") == PRIVATE_CREATOR:
+            return True
     return any(
         elements.text(item, "Manufacturer").lower() == MANUFACTURER
         for item in elements.items(header, "ContributingEquipmentSequence")

@@ -22,6 +22,7 @@ from echonode.core.clip import Clip, SourceIdentity
 from echonode.core.errors import BudgetExceeded, Undecodable, UnreadableObject
 from echonode.core.facts import Facts
 from echonode.core.settings import LimitsSection
+from echonode.dicom import elements
 from echonode.dicom.decode import NATIVE, VIDEO, FrameDecoder
 from echonode.dicom.facts import facts_of
 from echonode.dicom.fragments import Span, frames_of, read_spans, walk_items
@@ -35,10 +36,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_TAGS = {(0x7FE0, 0x0010)}
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN", b"OL", b"OV"})
-_MALFORMED = (
-    InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, OverflowError,
-    IndexError, RecursionError, struct.error,
-)  # fmt: skip
+_MALFORMED = (InvalidDicomError, *elements.MALFORMED)
 _DEFER_BYTES = 4 << 20
 _BLOCK = 1 << 20
 
@@ -236,8 +234,8 @@ def identity_of(facts: Facts, *, digest: str, name: str = "") -> SourceIdentity:
 
 
 def _bytes(header: Dataset, tag: int) -> bytes:
-    value = header.get_item(tag).value if tag in header else None
-    return value if isinstance(value, bytes) else b""
+    element = elements.stored(header, tag)
+    return element.value if element is not None and isinstance(element.value, bytes) else b""
 
 
 def _pixel_element(file: BinaryIO, *, implicit: bool, big: bool) -> _Element:

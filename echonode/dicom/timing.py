@@ -71,7 +71,7 @@ def frame_times_ms(header: Dataset, *, frames: int | None = None) -> FrameTimes:
 
 
 def _points_at(header: Dataset, tag: int) -> bool:
-    element = header.get_item(0x00280009) if 0x00280009 in header else None
+    element = elements.stored(header, 0x00280009)
     if element is None or element.value is None:
         return False
     value = element.value

@@ -59,7 +59,7 @@ def read_video(path: Path, *, limits: LimitsSection | None = None) -> Clip:
     if not frames:
         raise Undecodable(f"{path.name} has no frame")
     known = [time for time in times if time is not None]
-    stamps = np.array(known, np.float64) * 1000.0
+    stamps: np.ndarray = np.array(known, np.float64) * 1000.0
     timed = len(known) == len(frames) and bool((np.diff(stamps) > 0).all())
     if not timed:
         stamps = np.arange(len(frames)) * (1000.0 / float(rate) if rate else GUESSED_MS)
@@ -71,7 +71,7 @@ def _on_a_grid(stamps: np.ndarray) -> np.ndarray:
     """Times on their uniform grid where a container's time base, mostly whole milliseconds, only rounded them."""
     if len(stamps) < 2:
         return stamps
-    grid = np.linspace(0.0, stamps[-1], len(stamps))
+    grid: np.ndarray = np.linspace(0.0, stamps[-1], len(stamps))
     return grid if np.abs(stamps - grid).max() <= _TIME_BASE_MS else stamps
 
 

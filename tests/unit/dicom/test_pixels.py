@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -25,7 +27,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from echonode.core.errors import BudgetExceeded, Undecodable, UnreadableObject
+from echonode.core.errors import BudgetExceeded, EchonodeError, Undecodable, UnreadableObject
 from echonode.core.settings import LimitsSection
 from echonode.dicom.pixels import iter_frames, open_pixels, pixel_digest, read_clip
 
@@ -357,3 +359,41 @@ def test_sequences_of_endless_depth_are_an_unreadable_header(tmp_path: Path) -> 
     path.write_bytes(stored[:start] + deep + stored[start:])
     with pytest.raises(UnreadableObject):
         read_clip(path, limits=LIMITS)
+
+
+def test_a_corrupt_rle_segment_is_an_error_and_never_a_crash(tmp_path: Path) -> None:
+    pixels = SIZE[0] * SIZE[1]
+    too_long = b"".join(bytes([257 - 128, 7]) for _ in range(pixels // 128 + 2))  # two runs more than pixels
+    header = struct.pack("<16I", 2, 64, 64 + len(too_long), *[0] * 13)
+    path = write(
+        tmp_path / "a.dcm",
+        RLELossless,
+        PixelData=encapsulate([header + too_long + too_long]),
+        NumberOfFrames=1,
+        SamplesPerPixel=1,
+        PlanarConfiguration=None,
+        PhotometricInterpretation="MONOCHROME2",
+        BitsAllocated=16,
+        BitsStored=16,
+        HighBit=15,
+    )
+    with pytest.raises(Undecodable, match="corrupt"):
+        read_clip(path, limits=LIMITS)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.integers(132, 1500), st.integers(0, 255)), min_size=1, max_size=12))
+@pytest.mark.filterwarnings("ignore")
+def test_any_damaged_header_gives_a_clip_or_a_reason(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
+    path = jpeg_file(tmp_path / "a.dcm", encapsulate(jpegs(picture())))
+    stored = bytearray(path.read_bytes())
+    for place, value in changes:
+        stored[place % len(stored)] = value
+    path.write_bytes(stored)
+    try:
+        clip = read_clip(path, limits=LimitsSection(decoded_bytes=1 << 24, frame_bytes=1 << 22))
+    except EchonodeError as error:
+        outcome = str(error)
+    else:
+        outcome = f"{clip.frames.shape}"
+    assert outcome
