@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from echonode.cli.demo_scene import Arrival, Node
     from echonode.core.work import WorkItem
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 COLUMNS = 5
 TRIES = 2
 """On loopback nothing gets better by a third attempt."""
@@ -199,7 +199,7 @@ def _matching_rule(source: Path, folder: Path) -> str:
     facts = facts_of_file(source, calling_ae=SCANNER_TITLE)
     for explanation in explain(facts, load_configuration(folder).routes):
         if explanation.matches:
-            held = ", ".join(f"{c.name} {c.actual.split(' (')[0]}" for c in explanation.conditions[3:])
+            held = ", ".join(f"{c.name} {c.expected}" for c in explanation.conditions[3:])
             return f"{explanation.route} -> {explanation.model} ({held})"
     raise BadInput(f"{source}: no rule of the demonstration matches this loop")
 

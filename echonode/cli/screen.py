@@ -106,6 +106,12 @@ def moment(seconds: float | None) -> str:
     return "" if not seconds else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+def recently(seconds: float | None) -> str:
+    """As `moment`, without the date when it was today."""
+    text = moment(seconds)
+    return text[11:] if text[:10] == time.strftime("%Y-%m-%d") else text
+
+
 def amount(size: int | float) -> str:
     """A number of bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -11,7 +11,7 @@ import typer
 
 from echonode.cli.opened import opened_archive
 from echonode.cli.options import ConfigOption, JsonOption, whoami
-from echonode.cli.screen import Column, amount, moment, say, show_json, show_rows
+from echonode.cli.screen import Column, amount, moment, recently, say, show_json, show_rows
 from echonode.core.errors import BadInput
 from echonode.core.text import one_line
 
@@ -164,7 +164,7 @@ def refused_command(config: ConfigOption = None, as_json: JsonOption = False) ->
         found = archive.refusals.list()
     rows = [asdict(refusal) for refusal in found]
     columns = (
-        Column("last", lambda row: moment(row["last_seen"])),
+        Column("last", lambda row: recently(row["last_seen"])),
         Column("times", "count", right=True),
         Column("caller", lambda row: f"{row['calling_ae']} {row['address']}".strip()),
         Column("what", "what"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.options import ConfigOption, JsonOption, whoami
-from echonode.cli.screen import Column, duration, moment, say, show_facts, show_json, show_rows
+from echonode.cli.screen import Column, duration, moment, recently, say, show_facts, show_json, show_rows
 from echonode.core.errors import NotFound
 from echonode.core.states import WorkState
 
@@ -84,7 +84,7 @@ def list_command(
         Column("route", "route"),
         Column("state", "state"),
         Column("try", lambda row: f"{row['attempts']}/{row['max_attempts']}", right=True),
-        Column("changed", lambda row: moment(row["updated_at"])),
+        Column("changed", lambda row: recently(row["updated_at"])),
         Column("says", lambda row: said[row["id"]]),
     )
     show_rows([_row(item) for item in items], columns, as_json=as_json, empty="no workitems")
