@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 from sqlalchemy import and_, func, or_, select, update
@@ -24,6 +25,7 @@ class Activity:
         self._database = database
         self._clock = clock
         self._written: set[tuple[str, str]] = set()
+        self._writing = threading.Lock()
 
     def received(
         self,
@@ -52,13 +54,15 @@ class Activity:
 
     def remember(self, association_id: str, study_uid: str) -> None:
         """What `received` wrote is committed: it need not be written again by this process."""
-        if len(self._written) >= _MOST_REMEMBERED:
-            self._written.clear()
-        self._written.add((association_id, study_uid))
+        with self._writing:
+            if len(self._written) >= _MOST_REMEMBERED:
+                self._written.clear()
+            self._written.add((association_id, study_uid))
 
     def closed(self, association_id: str) -> None:
         """The association ended, however it ended; nothing happens when no object came over it."""
-        self._written = {pair for pair in self._written if pair[0] != association_id}
+        with self._writing:
+            self._written = {pair for pair in self._written if pair[0] != association_id}
         is_open = and_(ASSOCIATION.c.association_id == association_id, ASSOCIATION.c.closed_at.is_(None))
         with self._database.reading() as connection:
             if connection.execute(select(ASSOCIATION.c.id).where(is_open)).first() is None:
