@@ -172,7 +172,8 @@ class Synthesis:
         self._flow_net, self._interpolation_net = flow_net, interpolation_net
         if precision != torch.float32:
             self._flow_net, self._interpolation_net = (
-                copy.deepcopy(net).to(dtype=precision) for net in (flow_net, interpolation_net)
+                copy.deepcopy(net).to(precision).to(memory_format=torch.channels_last)
+                for net in (flow_net, interpolation_net)
             )
 
     def motion(self, guide0: torch.Tensor, guide1: torch.Tensor) -> Motion:
