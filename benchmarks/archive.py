@@ -157,11 +157,12 @@ def fill(archive: Archive, *, first: int, last: int) -> None:
                 {"id": series + 1, "study_fk": study + 1, "series_uid": uid, "modality": "US", "attributes": attributes}
             )
         uid = f"1.2.3.{study}.{series}.{number}"
+        blob = hashlib.sha256(uid.encode()).hexdigest()
         rows[INSTANCE].append(
             {
                 "sop_instance_uid": uid, "series_fk": series + 1, "study_fk": study + 1,
                 "sop_class_uid": "1.2.840.10008.5.1.4.1.1.6.1", "transfer_syntax_uid": "1.2.840.10008.1.2.1",
-                "patient_id": f"P{study:06d}", "sha256": "", "blob": hashlib.sha256(uid.encode()).hexdigest(), "size": 1, "dataset_offset": 0,
+                "patient_id": f"P{study:06d}", "sha256": "", "blob": blob, "size": 1, "dataset_offset": 0,
                 "derived": False, "hidden": False, "received_at": 0.0, "facts": {},
                 "attributes": {
                     "00080018": {"vr": "UI", "Value": [uid]}, "00200013": {"vr": "IS", "Value": [number]},
