@@ -182,23 +182,28 @@ class LiveNode:
 
 
 class Killer(threading.Thread):
-    """Kills one process of the node after another, until it is stopped."""
+    """Kills `kills` processes of the node, one after another; on a slow machine more would never let it start."""
 
-    def __init__(self, node: LiveNode, *, seed: int, pause: tuple[float, float]) -> None:
+    def __init__(self, node: LiveNode, *, seed: int, kills: int, pause: tuple[float, float]) -> None:
         super().__init__(daemon=True)
-        self._node, self._pause = node, pause
+        self._node, self._kills, self._pause = node, kills, pause
         self._random = random.Random(seed)
         self._stop_it = threading.Event()
         self.killed: Counter[str] = Counter()
 
     def run(self) -> None:
-        while not self._stop_it.wait(self._random.uniform(*self._pause)):
+        while not self.done and not self._stop_it.wait(self._random.uniform(*self._pause)):
             role = self._random.choice(["acceptor", "worker", "execution.child"])
             pids = self._node.children(role)
             if pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._random.choice(pids), signal.SIGKILL)
                     self.killed[role] += 1
+
+    @property
+    def done(self) -> bool:
+        """Whether all kills have been made."""
+        return self.killed.total() >= self._kills
 
     def stop(self) -> None:
         self._stop_it.set()

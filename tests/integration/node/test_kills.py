@@ -15,8 +15,8 @@ from tests.support.loops import loop_dataset
 from tests.support.waiting import wait_until
 
 
-def acknowledged(node: LiveNode, killer: Killer, *, seeds: range, kills: int) -> dict[str, bytes]:
-    """Send a loop for each seed until it is acknowledged, and the last again until there were `kills`; UID -> pixels."""
+def acknowledged(node: LiveNode, killer: Killer, *, seeds: range) -> dict[str, bytes]:
+    """Send a loop for each seed until it is acknowledged, and the last again until all kills are made; UID -> pixels."""
     sent: dict[str, bytes] = {}
     killer.start()
     try:
@@ -25,9 +25,9 @@ def acknowledged(node: LiveNode, killer: Killer, *, seeds: range, kills: int) ->
             last = seed == seeds[-1]
 
             def stored(loop: Dataset = loop, last: bool = last) -> bool:
-                return send(node.port, loop) == [0x0000] and (not last or killer.killed.total() >= kills)
+                return send(node.port, loop) == [0x0000] and (not last or killer.done)
 
-            wait_until(stored, f"loop {seed} to be acknowledged", every=0.1)
+            wait_until(stored, f"loop {seed} to be acknowledged", seconds=120, every=0.1)
             sent[str(loop.SOPInstanceUID)] = bytes(loop.PixelData)
     finally:
         killer.stop()
@@ -64,8 +64,8 @@ def check(node: LiveNode, pacs: Pacs, sent: dict[str, bytes], *, seconds: float)
 def test_processes_are_killed_while_loops_come_in(node: LiveNode, pacs: Pacs) -> None:
     """A bad quarter of an hour, in seconds."""
     node.start()
-    sent = acknowledged(node, Killer(node, seed=1, pause=(0.1, 0.4)), seeds=range(6), kills=5)
-    check(node, pacs, sent, seconds=60)
+    sent = acknowledged(node, Killer(node, seed=1, kills=5, pause=(0.1, 0.4)), seeds=range(6))
+    check(node, pacs, sent, seconds=120)
 
 
 @pytest.mark.slow
@@ -75,8 +75,8 @@ def test_processes_and_their_supervisor_are_killed_for_long(node: LiveNode, pacs
     node.start()
     sent: dict[str, bytes] = {}
     for number in range(4):
-        killer = Killer(node, seed=100 * seed + number, pause=(0.05, 1.0))
-        sent |= acknowledged(node, killer, seeds=range(10 * number, 10 * number + 8), kills=8)
+        killer = Killer(node, seed=100 * seed + number, kills=8, pause=(0.05, 1.0))
+        sent |= acknowledged(node, killer, seeds=range(10 * number, 10 * number + 8))
         node.kill()
         node.start()
     check(node, pacs, sent, seconds=240)
