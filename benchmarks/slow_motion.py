@@ -74,7 +74,7 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
     frames = beating(*size, frames=2)
     clip = Clip(frames=frames, times_ms=np.arange(2) * 33.3)
     cpu = torch.device("cpu")
-    precisions = {"float32": torch.float32, "auto": precision_of({}, cpu)}
+    precisions = {"float32": torch.float32, "auto": precision_of({"precision": "auto"}, cpu)}
     ours = {
         f"super slomo, {name}": SlowMotionRunner(
             engine=SuperSlomo(

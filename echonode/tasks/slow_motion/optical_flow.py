@@ -2,6 +2,10 @@
 
 Flow: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as in OpenCV, on luma smoothed against
 speckle. A frame in which a point is not visible, judged by the agreement of the flows, weighs nothing there.
+
+The mean of two warped frames has less speckle than either, and a loop whose every fourth frame is crisp flickers. So
+the fine texture of the mean is raised to the energy that the two frames have there: no detail is invented, what both
+show is made as strong as it was. It costs 0.1 to 0.6 dB against held-out frames (benchmarks/slow_motion.py).
 """
 
 from __future__ import annotations
@@ -17,13 +21,19 @@ from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
 from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, flows_at
 
 LEAST_WEIGHT: Final = np.float32(1e-3)
+LEAST_ENERGY: Final = np.float32(1e-3)  # grey levels squared
+MOST_GAIN: Final = np.float32(2.0)
 
 
 class OpticalFlow:
-    """An Engine. `prefilter_sigma` in pixels smooths the pictures in which motion is looked for, 0 leaves them."""
+    """An Engine. `prefilter_sigma` in pixels smooths the pictures in which motion is looked for, 0 leaves them.
 
-    def __init__(self, *, prefilter_sigma: float = 1.5) -> None:
+    `texture_sigma` in pixels says what is fine texture, 0 leaves the plain mean.
+    """
+
+    def __init__(self, *, prefilter_sigma: float = 1.5, texture_sigma: float = 0.0) -> None:
         self._sigma = prefilter_sigma
+        self._texture_sigma = texture_sigma
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def flows(self, pair: Pair) -> Flows:
@@ -40,7 +50,28 @@ class OpticalFlow:
             weight1 = np.float32(t) * np.maximum(sampled(trust.at1, to1), LEAST_WEIGHT)
             share = (weight1 / (weight0 + weight1))[:, :, None]
             warped0, warped1 = _deep(sampled(picture0, to0, sharp=True)), _deep(sampled(picture1, to1, sharp=True))
-            yield warped0 + share * (warped1 - warped0)
+            mean = warped0 + share * (warped1 - warped0)
+            if self._texture_sigma > 0:
+                mean += self._lost_texture(warped0, warped1, mean, share[:, :, 0])
+            yield mean
+
+    def _lost_texture(
+        self, warped0: Pixels, warped1: Pixels, mean: Pixels, share: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What the mean lacks of the fine texture's energy, float32 (H, W, 1): luma, so that no colour appears."""
+        fine0, fine1, fine = (self._fine(picture.mean(axis=2)) for picture in (warped0, warped1, mean))
+        energy0, energy1, energy = (self._energy(texture) for texture in (fine0, fine1, fine))
+        wanted = energy0 + share * (energy1 - energy0)
+        gain = np.sqrt((wanted + LEAST_ENERGY) / (energy + LEAST_ENERGY))
+        lost: NDArray[np.float32] = (np.clip(gain, 1, MOST_GAIN) - 1) * fine
+        return lost[:, :, None]
+
+    def _fine(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        fine: NDArray[np.float32] = light - cv2.GaussianBlur(light, (0, 0), self._texture_sigma)
+        return fine
+
+    def _energy(self, texture: NDArray[np.float32]) -> NDArray[np.float32]:
+        return cv2.GaussianBlur(texture * texture, (0, 0), 2 * self._texture_sigma).astype(np.float32, copy=False)
 
     def _smooth(self, light: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._sigma <= 0:

@@ -60,7 +60,10 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
     """
     cv2.setNumThreads(max(1, threads))
     if not package.architecture:
-        engine: Engine = OpticalFlow(prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)))
+        engine: Engine = OpticalFlow(
+            prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)),
+            texture_sigma=float(package.config.get("texture_sigma", 0.0)),
+        )
     elif package.architecture.get("flow") == "superslomo-flow":
         from echonode.tasks.slow_motion.superslomo import open_superslomo
 

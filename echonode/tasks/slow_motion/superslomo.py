@@ -87,14 +87,16 @@ def open_superslomo(package: Package, *, device: str, threads: int) -> SuperSlom
 
 
 def precision_of(config: Mapping[str, Any], device: torch.device) -> torch.dtype:
-    """The networks' precision: config.precision, "float32", "bfloat16" or "auto" (bfloat16 where it has its own units).
+    """The networks' precision: config.precision, "float32" unless it says "bfloat16" or "auto".
 
-    Pixels are warped in float32 either way; bfloat16 moves them by some hundredths of a pixel.
+    "auto" takes bfloat16 where the device has units of its own for it. Pixels are warped in float32 either way;
+    bfloat16 moves them by some hundredths of a pixel. It is never the silent choice: the same package would give other
+    pixels on another machine.
 
     Raises:
         PackageInvalid: another word.
     """
-    asked = config.get("precision", "auto")
+    asked = config.get("precision", "float32")
     if asked not in PRECISIONS and asked != "auto":
         raise PackageInvalid(f"config.precision: auto, {' or '.join(PRECISIONS)} is expected, not {asked!r}")
     if asked in PRECISIONS:
