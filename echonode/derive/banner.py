@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from echonode.core.errors import BadInput
+
 ACQUIRED, INTERPOLATED, REPEATED = "ACQUIRED", "INTERPOLATED", "REPEATED"
 RESEARCH = "RESEARCH USE ONLY"
 _COLOURS = {ACQUIRED: (235, 235, 235), INTERPOLATED: (255, 205, 60), REPEATED: (255, 140, 90)}
@@ -92,7 +94,7 @@ def place_banner(*, sector: np.ndarray, samples: Sequence[np.ndarray], factor: i
     least overlap with the sector.
 
     Raises:
-        ValueError: the picture is smaller than the smallest marking.
+        BadInput: the picture is smaller than the smallest marking.
     """
     rows, columns = sector.shape
     bright = np.zeros(sector.shape, bool)
@@ -113,7 +115,7 @@ def place_banner(*, sector: np.ndarray, samples: Sequence[np.ndarray], factor: i
         if best[0][:3] == (0, 0, 0):
             break  # the candidates come largest first: none that follows is better
     if best is None:
-        raise ValueError(f"a picture of {columns} x {rows} has no room for the marking")
+        raise BadInput(f"a picture of {columns} x {rows} has no room for the marking that the loop must carry")
     return best[1]
 
 

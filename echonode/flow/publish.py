@@ -17,7 +17,7 @@ from typing import Any
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
-from echonode.core.errors import RunFailed
+from echonode.core.errors import BadInput, RunFailed
 from echonode.core.package import Package
 from echonode.core.ports import Clock
 from echonode.core.query import StoredInstance
@@ -86,21 +86,25 @@ class Publisher:
     def publish(
         self, loop: Loop, source: StoredInstance, *, package: Package, parameters: Mapping[str, Any], item: WorkItem
     ) -> Published | Ineligible:
-        """Store `loop` beside `source`; a refusal when the study's caps are reached.
+        """Store `loop` beside `source`; a refusal when the study's caps are
+        reached or no object can be made of it.
 
         Raises:
             RunFailed: the object could not be built or the archive did not take it.
             StorageUnavailable, OutOfStorage: not now.
         """
-        derived = build_cine(
-            Path(source.path),
-            loop,
-            package=package,
-            parameters=parameters,
-            node=self._settings.node,
-            now=datetime.fromtimestamp(self._clock()).astimezone(),
-            limits=self._settings.limits,
-        )
+        try:
+            derived = build_cine(
+                Path(source.path),
+                loop,
+                package=package,
+                parameters=parameters,
+                node=self._settings.node,
+                now=datetime.fromtimestamp(self._clock()).astimezone(),
+                limits=self._settings.limits,
+            )
+        except BadInput as error:
+            return Ineligible(reason=str(error), code="no-object")
         if known := self.archived(derived.sop_instance_uid, kind=derived.kind):
             return known
         part = self._blobs.new_part()
