@@ -12,8 +12,7 @@ import pytest
 
 from echonode.core.states import WorkState
 from echonode.core.work import WorkKind
-from echonode.flow.orphans import OLDER_THAN_SECONDS
-from echonode.sweeps import Sweep, schedule, sweeps, watch_disk
+from echonode.sweeps import DAY, Sweep, schedule, sweeps, watch_disk
 from tests.support.bench import Bench
 from tests.support.loops import loop_dataset
 from tests.support.waiting import wait_until
@@ -49,7 +48,7 @@ def test_objects_without_a_row_go_and_all_others_stay(bench: Bench) -> None:
     part.write_bytes(b"nobody's")
     orphan = bench.blobs.adopt(part, sha256="0" * 64)
     assert table(bench)["objects without a row"].run() == 0
-    long_ago = time.time() - OLDER_THAN_SECONDS - 60
+    long_ago = time.time() - DAY - 60
     for path in [orphan, *kept]:
         os.utime(path, (long_ago, long_ago))
     assert table(bench)["objects without a row"].run() == 1
