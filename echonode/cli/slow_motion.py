@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from echonode.core.task import Progress, Runner
 
 TASK = "slow_motion"
+SHEET_FRAMES = 48
 app = typer.Typer(name="run", help="Models on files, without a node.", no_args_is_help=True)
 
 
@@ -40,6 +41,7 @@ class Format(StrEnum):
     MP4 = "mp4"
     MKV = "mkv"
     PNG = "png"
+    SHEET = "sheet"
 
 
 class Mark(StrEnum):
@@ -79,7 +81,11 @@ def slow_motion_command(
     factor: Annotated[int, typer.Option(min=2, max=16, help="Output frames for each recorded one.")] = 4,
     format_: Annotated[
         Format | None,
-        typer.Option("--format", help="dicom for DICOM files, mp4 for others; mkv has no loss.", show_default=False),
+        typer.Option(
+            "--format",
+            help="dicom for DICOM files, mp4 for others; mkv has no loss; sheet is one picture of many frames.",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="Model package.")] = "optical-flow",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
@@ -238,6 +244,11 @@ def _write(studio: Studio, source: Path, clip: Clip, loop: Loop, format_: Format
         write_pictures(scratch / name, frames)
         (scratch / name).rename(target)
         return target
+    if format_ is Format.SHEET:
+        target = studio.out / f"{name}-sheet.png"
+        _write_sheet(loop, frames, scratch / target.name)
+        (scratch / target.name).replace(target)
+        return target
     fps = 1000.0 * (len(clip.times_ms) - 1) / float(clip.times_ms[-1] - clip.times_ms[0])
     fps *= loop.factor if studio.parameters.get("timing") == "true_time" else 1
     target = studio.out / f"{name}.{format_.value}"
@@ -265,6 +276,18 @@ def _write_dicom(studio: Studio, source: Path, loop: Loop, target: Path, scratch
     return target
 
 
+def _write_sheet(loop: Loop, frames: np.ndarray, target: Path) -> None:
+    """The first frames side by side, a row for each recorded one, to be looked at frame by frame."""
+    from PIL import Image
+
+    from echonode.derive.frames import status_of
+    from echonode.dicom.video import contact_sheet
+
+    count = min(len(frames), SHEET_FRAMES)
+    labels = [f"{i + 1}  {status_of(loop, i)}  {loop.times_ms[i]:.1f} ms" for i in range(count)]
+    Image.fromarray(contact_sheet(list(frames[:count]), columns=loop.factor, labels=labels)).save(target)
+
+
 def _marked(loop: Loop, *, mark: str) -> np.ndarray:
     """The frames with the marking on the picture: also outside DICOM nobody may take a synthetic frame for a recorded one."""
     import numpy as np
@@ -274,12 +297,9 @@ def _marked(loop: Loop, *, mark: str) -> np.ndarray:
 
     frames = loop.frames if loop.frames.flags.writeable else np.array(loop.frames)
     samples = [np.array(frames[i]) for i in np.linspace(0, len(frames) - 1, 8).astype(int)]
-    try:
-        banner = place_banner(
-            sector=loop.sector, samples=samples, factor=loop.factor, longest_ms=float(loop.times_ms.max())
-        )
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    banner = place_banner(
+        sector=loop.sector, samples=samples, factor=loop.factor, longest_ms=float(loop.times_ms.max())
+    )
     for index, frame in enumerate(frames):
         status = status_of(loop, index)
         if mark == Mark.ALL or status != ACQUIRED:

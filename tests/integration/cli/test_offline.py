@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from PIL import Image
 
 from echonode.cli.demo import example_loop
 from echonode.cli.main import execute
@@ -49,6 +50,15 @@ def test_video_and_pictures_go_in_and_come_out_marked(tmp_path: Path, capsys: py
     assert read_video(slow).times_ms[-1] == pytest.approx(clip.times_ms[-1], rel=0.05)
     assert execute(["run", "slow-motion", str(video), "--out", "d", "--format", "dicom"]) == 2
     assert "only a DICOM file can become DICOM" in capsys.readouterr().err
+
+
+def test_a_sheet_shows_the_first_frames_side_by_side(tmp_path: Path) -> None:
+    assert execute(["run", "slow-motion", str(example_loop()), "--factor", "4", "--out", "e", "--format", "sheet"]) == 0
+    (sheet,) = (tmp_path / "e").iterdir()
+    with Image.open(sheet) as picture:
+        width, height = picture.size
+    assert width >= 4 * 320, "one row for each recorded frame"
+    assert height >= 12 * 240, "48 frames"
 
 
 def test_a_loop_that_is_refused_is_named_with_its_reason(
