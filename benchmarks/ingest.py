@@ -1,6 +1,6 @@
 """C-STORE ingest beside Orthanc and DCMTK, in one round-robin, every status checked.
 
-    python benchmarks/ingest.py --bench ../shared/bench --work /var/tmp/bench --rounds 3 --small 400 --clip 60 --raw 8
+    python benchmarks/ingest.py --bench ../shared/bench --work build/bench --rounds 3 --small 400 --clip 60 --raw 8
 
 Every round starts each server afresh with an empty folder, sends the same objects over 1, 4 and 8 associations from
 processes that hold the ready-made bytes in memory, and stops it. What counts is the ratio of two servers in the same

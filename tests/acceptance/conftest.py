@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 ECHONODE = str(Path(sys.executable).with_name("echonode"))
 ROUTES = """
@@ -33,17 +34,6 @@ frames_min = 2
 name = "pacs"
 peer = "pacs"
 """
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """The first true value of `condition`, or a failure that says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    pytest.fail(f"waited {seconds:.0f} s in vain for {what}")
 
 
 def listens(port: int) -> bool:

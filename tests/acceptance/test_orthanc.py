@@ -12,8 +12,9 @@ from typing import Any
 import pydicom
 import pytest
 
-from tests.acceptance.conftest import RunningNode, listens, wait_until
+from tests.acceptance.conftest import RunningNode, listens
 from tests.acceptance.test_studies import push
+from tests.support.waiting import wait_until
 
 
 class Orthanc:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.acceptance.conftest import RunningNode, listens, wait_until
+from tests.acceptance.conftest import RunningNode, listens
+from tests.support.waiting import wait_until
 
 US_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from echonode.core.errors import BadInput
 from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, Banner, place_banner
 
 
@@ -52,7 +53,7 @@ def test_a_sector_that_fills_the_picture_loses_as_little_as_can_be() -> None:
 
 
 def test_a_tiny_picture_has_no_room() -> None:
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(BadInput, match="no room"):
         place(np.zeros((20, 30), bool))
 
 
