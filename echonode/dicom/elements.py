@@ -71,7 +71,9 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     if element is None or element.value is None:
         return ()
     value = element.value
-    if isinstance(value, bytes):
+    if isinstance(value, bytes) and value.isascii() and b"\x1b" not in value:
+        parts = value.decode("ascii").split("\\")  # the same in every character set: none has to be looked up
+    elif isinstance(value, bytes):
         encodings = character_sets(header)
         try:
             whole = decode_bytes(value, list(encodings), TEXT_VR_DELIMS) if b"\x1b" in value else None

@@ -33,7 +33,7 @@ def facts_of(header: Dataset, *, transfer_syntax_uid: str, calling_ae: str = "")
     frames = max(elements.integer(header, "NumberOfFrames") or 1, 1)
     mode, mode_reason = mode_of(header, regions)
     view, view_reason = view_of(header)
-    has_pixels = any(elements.has(header, name) for name in _PIXELS) or (rows > 0 and columns > 0)
+    has_pixels = (rows > 0 and columns > 0) or any(elements.has(header, name) for name in _PIXELS)
     # A header that claims millions of frames must not make an array of their times here.
     times = frame_times_ms(header) if has_pixels and 1 < frames <= 100_000 else None
     timed = times is not None and times.timed
