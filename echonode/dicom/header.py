@@ -110,11 +110,11 @@ class _Walk:
         kept, pixels = 0, None
         while position < self.size:
             if self.size - position < 8:
-                if self.view[position : self.size].strip(b"\0"):
+                if not self._is_padding(position):
                     raise UnreadableObject("the data set ends with a piece of an element")
                 break
             tag, vr, length, value = self._element(position, self.implicit)
-            if tag == 0 and not self.view[position : self.size].strip(b"\0"):
+            if tag == 0 and self._is_padding(position):
                 break  # padding after the last element
             if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
                 raise UnreadableObject(f"a data set cannot have the element {_name(tag)} here")
@@ -138,6 +138,15 @@ class _Walk:
         encodings = elements.character_sets(dataset)
         dataset.set_original_encoding(self.implicit, self.little, list(encodings))
         return Header(dataset=dataset, raw=cast(Mapping[int, RawDataElement], raw), encodings=encodings, pixels=pixels)
+
+    def _is_padding(self, position: int) -> bool:
+        """Whether nothing but zeros follows; read in pieces, since a peer may have sent gigabytes from here on."""
+        while position < self.size:
+            piece = self.view[position : min(position + _LONGEST_VALUE, self.size)]
+            if piece.count(0) != len(piece):
+                return False
+            position += len(piece)
+        return True
 
     def _settle_encoding(self, position: int) -> None:
         """Some senders write implicit VR where explicit was agreed; the first element tells (PS3.5 7.1)."""
@@ -220,6 +229,9 @@ class _Walk:
 
     def _fragments(self, position: int, tag: int) -> int:
         while True:
+            self.left -= 1
+            if self.left < 0:
+                raise BudgetExceeded(f"more than {_MOST_ELEMENTS} elements and fragments")
             group, element, length = self.tag_and_length(self.view, position)
             found = (group << 16) | element
             if found == _SEQUENCE_END:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,38 @@ def test_odd_values_are_kept_as_they_are_or_absent(tmp_path: Path) -> None:
     assert attributes[Level.STUDY]["00200010"]["Value"] == ["7"]
     assert attributes[Level.IMAGE]["00080008"]["Value"] == ["ORIGINAL", None, "TTE"]
     assert attributes[Level.IMAGE]["00280010"] == {"vr": "US"}
+
+
+def test_what_follows_a_zero_tag_costs_no_memory(tmp_path: Path) -> None:
+    """A peer that sends gigabytes behind a zero tag must not end the acceptor and everybody's associations with it."""
+    path = tmp_path / "object"
+    element = struct.Struct("<HHI")
+    with path.open("wb") as file:
+        file.write(element.pack(0x0008, 0x0018, 4) + b"1.2\0" + element.pack(0, 0, 4) + b"ABCD")
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableObject):
+            read_header(path, offset=0, transfer_syntax_uid=str(ImplicitVRLittleEndian), limits=LimitsSection())
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_zeros_after_the_last_element_are_padding(tmp_path: Path) -> None:
+    """Objects that were stored on media in blocks must still be taken."""
+    content = struct.pack("<HHI", 0x0008, 0x0018, 4) + b"1.2\0" + bytes(3 << 20)
+    header = header_of(tmp_path, content, str(ImplicitVRLittleEndian))
+    assert [int(tag) for tag in header.raw] == [0x00080018]
+
+
+def test_fragments_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millions of empty fragments must not keep an acceptor busy for minutes."""
+    monkeypatch.setattr("echonode.dicom.header._MOST_ELEMENTS", 100)
+    start = struct.pack("<HH2sH", 0x0008, 0x0018, b"UI", 4) + b"1.2\0"
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    fragment = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    assert header_of(tmp_path, start + pixels + 50 * fragment + end).pixels is not None
+    with pytest.raises(BudgetExceeded):
+        header_of(tmp_path, start + pixels + 200 * fragment + end)
