@@ -143,13 +143,17 @@ class WorkStore:
         return self._change(work_id, WorkEvent.CANCEL, reason=reason)
 
     def retry(self, work_id: str) -> WorkItem:
-        """Offer an item that has ended again, with all its attempts.
+        """Offer an item that has ended again, with all its attempts; held when its study was put on hold since.
 
         Raises:
             NotFound: no such workitem.
             IllegalTransition: it has not ended.
         """
-        return self._change(work_id, WorkEvent.RETRY, attempts=0, reason="", outcome={}, not_before=0.0)
+        with self._database.transaction() as connection:
+            item = self._locked(connection, work_id)
+            held = item.held or self._held_studies(connection, {item.study_uid}).get(item.study_uid)
+            values = {"attempts": 0, "reason": "", "outcome": {}, "not_before": 0.0, "held": held}
+            return self._apply(connection, item, WorkEvent.RETRY, values=values)
 
     def reap(self) -> int:
         """Offer items again whose lease ended without a word, CANCEL those without attempts left; how many."""

@@ -202,6 +202,22 @@ def test_a_held_study_holds_what_is_there_and_what_comes(tmp_path: Path) -> None
     door.archive.close()
 
 
+def test_a_retry_does_not_slip_past_the_hold_of_its_study(tmp_path: Path) -> None:
+    """A dead letter that is tried again must not go out while nobody knows whose study it is."""
+    door = DoorBench(tmp_path)
+    door.send(picture())
+    (work_id,) = put(door.archive, request("ended"))
+    door.archive.work.cancel(work_id, reason="dead letter")
+    with door.archive.transaction() as connection:
+        door.archive.work.hold_study(connection, "1.2.3", "two patients")
+    assert door.archive.work.retry(work_id).held == "two patients"
+    assert claim(door.archive, limit=9) == []
+    with door.archive.transaction() as connection:
+        door.archive.work.release_study(connection, "1.2.3")
+    assert work_id in [item.id for item in claim(door.archive, limit=9)]
+    door.archive.close()
+
+
 def test_an_unknown_item_is_named(archive: Archive) -> None:
     with pytest.raises(NotFound, match="nothing"):
         archive.work.get("nothing")
