@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from echonode.archive.archive import Archive
-from echonode.core.errors import EchonodeError, IllegalTransition
+from echonode.core.errors import EchonodeError, IllegalTransition, StorageUnavailable
 from echonode.core.ports import Clock, Outgoing, Sender, SendOutcome
 from echonode.core.query import StoredInstance
 from echonode.core.routes import RoutesFile
@@ -75,7 +75,11 @@ class Delivery:
             return 0
         found: list[tuple[WorkItem, StoredInstance]] = []
         for item in items:
-            stored = self._archive.index.instance(item.sop_instance_uid)
+            try:
+                stored = self._archive.index.instance(item.sop_instance_uid)
+            except StorageUnavailable as error:  # the lease must not be kept alive for nothing
+                self._failed(item, str(error))
+                continue
             if stored is None:
                 self._failed(item, "the object is not stored on this node any more", dead=True)
             else:
@@ -115,8 +119,8 @@ class Delivery:
         try:
             answers = self._sender.send(self._peers[destination], [_outgoing(stored) for _item, stored in found])
             for answer in answers:
-                item, _stored = waiting.pop(0)
-                self._answered(item, destination, answer)
+                self._answered(waiting[0][0], destination, answer)
+                del waiting[0]  # only now: an answer that could not be written down is a delivery to be tried again
         except Exception as error:  # the edge of a delivery: the rest of the batch is tried again
             LOG.exception("a delivery failed", extra={"destination": destination})
             problem = f"{type(error).__name__}: {error}"

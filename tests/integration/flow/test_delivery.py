@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
+from echonode.core.errors import StorageUnavailable
 from echonode.core.states import WorkState
-from echonode.core.work import WorkKind
+from echonode.core.work import WorkItem, WorkKind
 from echonode.flow.deliver import pause_after
 from tests.support.bench import ROUTES, Bench
 from tests.support.loops import loop_dataset
@@ -121,3 +123,40 @@ def test_a_sender_that_breaks_fails_the_attempt_and_not_the_worker(made: Bench) 
     (item,) = made.items(WorkKind.DELIVER)
     assert (item.state, item.attempts) == (WorkState.SCHEDULED, 1)
     assert "the library has a fault" in item.reason
+
+
+def test_a_delivery_that_could_not_be_written_down_is_sent_again(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for a moment must not leave a lease that is kept alive until the node is restarted."""
+    work = made.archive.work
+    finish = work.finish
+    full = iter([True])
+
+    def finish_once_full(*arguments: Any, **values: Any) -> WorkItem:
+        if next(full, False):
+            raise StorageUnavailable("the database did not take the write: database or disk is full")
+        return finish(*arguments, **values)
+
+    monkeypatch.setattr(work, "finish", finish_once_full)
+    made.deliver_all()
+    (item,) = made.items(WorkKind.DELIVER)
+    assert not made.leases.holds(item.id)
+    assert item.state is WorkState.SCHEDULED
+    made.clock.now = item.not_before
+    made.deliver_all()
+    assert made.items(WorkKind.DELIVER)[0].state is WorkState.COMPLETED
+
+
+def test_a_database_that_is_away_keeps_no_lease_alive(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other half of it: the look-up of what is to be sent fails after the item was claimed."""
+
+    def away(sop_instance_uid: str) -> None:
+        raise StorageUnavailable("the database cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made.archive.index, "instance", away)
+        made.delivery.step("pacs")
+    (item,) = made.items(WorkKind.DELIVER)
+    assert not made.leases.holds(item.id)
+    made.clock.now = item.not_before
+    made.deliver_all()
+    assert len(made.destination.received) == 1
