@@ -28,7 +28,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 from echonode.core.errors import ProtocolViolation
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from echonode.dimse.assembly import Assembly, DataSink, State
-from echonode.dimse.command import Command, Field
+from echonode.dimse.command import RESPONSE, Command, Field
 from echonode.dimse.pdu import COMMAND, LAST, ContextAnswer, PduType, abort, check_data, header
 from echonode.dimse.reception import Answer
 from echonode.dimse.wire import prepare
@@ -36,6 +36,7 @@ from echonode.dimse.wire import prepare
 log = structlog.get_logger(__name__)
 LONGEST_IDENTIFIER = 1 << 20
 _MOST_WAITING_STORES = 64
+_MOST_WAITING_MESSAGES = 16
 _MOST_WAITING_PDUS = 16
 _LOOP_SECONDS = 0.0005
 
@@ -219,6 +220,7 @@ class GuardedMessages(DIMSEServiceProvider):
 
     def on_command(self, context_id: int, command: Command, encoded: bytes) -> None:
         """A message without a data set: pynetdicom makes a primitive of it."""
+        self._check_room(command)
         self._forward([(context_id, bytes((COMMAND | LAST,)) + encoded)])
 
     def on_data_set(self, context_id: int, command: Command, encoded: bytes) -> DataSink:
@@ -230,7 +232,17 @@ class GuardedMessages(DIMSEServiceProvider):
             if self._open_store is None or self.msg_queue.qsize() >= _MOST_WAITING_STORES:
                 raise ProtocolViolation("a C-STORE that was not asked for")
             return _Object(self, context_id, command, self._open_store(command, str(context.transfer_syntax[0])))
+        self._check_room(command)
         return _Identifier(self, context_id, encoded)
+
+    def _check_room(self, command: Command) -> None:
+        """A peer may have one request open (PS3.7 D.3.3.3); one that sends on and on would fill our memory.
+
+        What a peer answers to our own requests is not counted: a C-FIND may have any number of responses.
+        """
+        counted = self.assoc.is_acceptor or not command.field & RESPONSE
+        if counted and self.msg_queue.qsize() >= _MOST_WAITING_MESSAGES:
+            raise ProtocolViolation("more requests at once than were negotiated")
 
     def queue_store(self, context_id: int, incoming: IncomingStore) -> None:
         """A complete object waits for the association's thread."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
 from echonode.core.peers import Peer, PeersFile
 from echonode.core.query import Level
@@ -30,6 +33,7 @@ from tests.support.dimse import (
     store_command,
     us,
 )
+from tests.support.waiting import wait_until
 
 FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
 IMPLICIT_ELEMENT = struct.Struct("<HHI")
@@ -184,3 +188,30 @@ def hostile_pacs(listener: socket.socket, uid: str, data: bytes) -> None:
         peer.send(pdu(4, pdv(answers[0].id, 3, final)))
         peer.read()
         peer.send(pdu(6, bytes(4)))
+
+
+def test_requests_that_nobody_waits_for_do_not_pile_up(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workstation that asks on and on during one long query must not fill the memory of the acceptor."""
+    began, ended = threading.Event(), threading.Event()
+
+    def long(*_: object, **__: object) -> Iterator[Dataset]:
+        began.set()
+        assert ended.wait(30)
+        return iter(())
+
+    monkeypatch.setattr("echonode.dimse.finding.find", long)
+    question = pdu(4, pdv(1, 3, request(0x0020, FIND)) + pdv(1, 2, identifier("IMAGE")))
+    with node.peer() as peer:
+        assert peer.associate([(FIND, [IMPLICIT_LE])]) == 2
+        peer.send(question)
+        assert began.wait(30)
+        with contextlib.suppress(OSError):  # cut off already
+            peer.send(200 * question)
+        try:
+            assert peer.closed()
+        finally:
+            ended.set()
+    wait_until(
+        lambda: any("more requests at once" in row.reason for row in node.archive.refusals.list()),
+        "it is written down",
+    )
