@@ -2,13 +2,14 @@
 
 Why each override is needed in pynetdicom 3.0: its reader believes any PDU length; it picks transfer syntaxes by the
 acceptor's taste; it keeps a C-STORE's data set in memory or in a temporary folder; a command set without Affected SOP
-Instance UID ends its reader thread; and what waits to be sent is unbounded.
+Instance UID ends its reader thread; what waits to be sent or answered is unbounded; and its threads never rest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ _MOST_WAITING_STORES = 64
 _MOST_WAITING_MESSAGES = 16
 _MOST_WAITING_PDUS = 16
 _LOOP_SECONDS = 0.0005
+_QUIET_LOOP_SECONDS = 0.01
+_LIVELY_SECONDS = 0.5
 
 
 class StoreSink(Protocol):
@@ -148,6 +151,25 @@ class GuardedReader(DULServiceProvider):
         self.daemon = True
         self._max_pdu = max_pdu
         self._run_loop_delay = _LOOP_SECONDS
+        self._lively_until = 0.0
+
+    @property
+    def is_lively(self) -> bool:
+        """Whether something went in or out a moment ago."""
+        return time.monotonic() < self._lively_until
+
+    def _process_recv_primitive(self) -> bool:
+        return self._noticed(super()._process_recv_primitive())
+
+    def _is_transport_event(self) -> bool:
+        return self._noticed(super()._is_transport_event())
+
+    def _noticed(self, happened: bool) -> bool:
+        """Look less often at a connection that is quiet: thirty idle workstations would take a whole core."""
+        if happened:
+            self._lively_until = time.monotonic() + _LIVELY_SECONDS
+        self._run_loop_delay = _LOOP_SECONDS if self.is_lively else _QUIET_LOOP_SECONDS
+        return happened
 
     def _read_pdu_data(self) -> None:
         guarded = cast(GuardedSocket, self.socket)
@@ -207,6 +229,15 @@ class GuardedMessages(DIMSEServiceProvider):
     def in_message(self) -> bool:
         """Whether the peer has begun a message and not ended it."""
         return self._pieces.state is not State.IDLE
+
+    def get_msg(self, block: bool = False) -> Any:
+        """As pynetdicom; while a peer of ours is quiet its thread waits here, and does not ask time and again."""
+        if block or not self.assoc.is_acceptor or cast(GuardedReader, self.dul).is_lively:
+            return super().get_msg(block)
+        try:
+            return self.msg_queue.get(timeout=_QUIET_LOOP_SECONDS)
+        except queue.Empty:
+            return None, None
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take one P-DATA; a violation of PS3.7 aborts the association and harms no thread."""

@@ -6,9 +6,11 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydicom import Dataset
@@ -16,6 +18,7 @@ from pydicom import Dataset
 from echonode.core.peers import Peer, PeersFile
 from echonode.core.query import Level
 from echonode.dimse import user
+from echonode.dimse.guarded import GuardedSocket
 from echonode.dimse.pdu import ContextAnswer, ContextResult, Roles, associate_accept, parse_associate_request
 from tests.integration.dimse.conftest import Node
 from tests.integration.dimse.test_query_retrieve import data_set, send_small
@@ -215,3 +218,27 @@ def test_requests_that_nobody_waits_for_do_not_pile_up(node: Node, monkeypatch: 
         lambda: any("more requests at once" in row.reason for row in node.archive.refusals.list()),
         "it is written down",
     )
+
+
+def test_an_idle_workstation_costs_next_to_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty workstations that keep associations open must not take the CPU that the scanners need."""
+    looks = 0
+    ready = cast(property, GuardedSocket.ready)
+
+    def counted(sock: GuardedSocket) -> bool:
+        nonlocal looks
+        looks += 1
+        return bool(ready.__get__(sock))
+
+    monkeypatch.setattr(GuardedSocket, "ready", property(counted))
+
+    def seconds_for(count: int) -> float:
+        began, wanted = time.monotonic(), looks + count
+        wait_until(lambda: looks >= wanted, "the reader looks")
+        return time.monotonic() - began
+
+    with node.peer() as peer:
+        assert peer.associate([(FIND, [IMPLICIT_LE])]) == 2
+        wait_until(lambda: seconds_for(50) > 0.4, "the reader rests between its looks")
+        peer.send(pdu(4, pdv(1, 3, request(0x0020, FIND)) + pdv(1, 2, identifier("IMAGE"))))
+        assert int.from_bytes(messages(peer, field=0x0020)[-1][0x0900], "little") == 0, "and wakes up when asked"
