@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pydicom.charset import convert_encodings, python_encoding
+from pydicom.charset import convert_encodings
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -145,23 +145,13 @@ def character_set_for(source: Dataset, copied: Dataset) -> list[str] | None:
     The source's own, its terms put right, where it can express every value; None (ASCII) where the source has none
     and none is needed; UTF-8 otherwise.
     """
-    terms = [_clean_term(term) for term in elements.texts(source, "SpecificCharacterSet")]
+    terms = [elements.character_set_term(term) for term in elements.texts(source, "SpecificCharacterSet")]
     if all(term is not None for term in terms):
         known = [term for term in terms if term is not None]
         encodings = convert_encodings(known) if known else ["ascii"]
         if all(_fits(text, encodings) for text in _texts_of(copied)):
             return known or None
     return [UTF_8]
-
-
-def _clean_term(term: str) -> str | None:
-    if term in python_encoding:
-        return term
-    number = re.search(r"(\d+)$", term)
-    if number is None:
-        return None
-    repaired = f"ISO 2022 IR {number[1]}" if "2022" in term else f"ISO_IR {number[1]}"
-    return repaired if repaired in python_encoding else None
 
 
 def _fits(text: str, encodings: list[str]) -> bool:

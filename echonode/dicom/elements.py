@@ -7,6 +7,7 @@ often breaks the rules of PS3.5 6.2, and the value representation itself may be 
 from __future__ import annotations
 
 import math
+import re
 import struct
 
 from pydicom.charset import decode_bytes, python_encoding
@@ -50,7 +51,7 @@ def has(header: Dataset, keyword: str) -> bool:
 
 
 def character_sets(header: Dataset) -> tuple[str, ...]:
-    """Python's names of the character sets in (0008,0005); Latin-1 where one is unknown."""
+    """Python's names of the character sets in (0008,0005), misspelt ones read; Latin-1 where one is unknown."""
     element = _stored(header, "SpecificCharacterSet")
     if element is None or not element.value:
         return ("iso8859",)
@@ -62,7 +63,19 @@ def character_sets(header: Dataset) -> tuple[str, ...]:
         if isinstance(value, str)
         else value
     )
-    return tuple(python_encoding.get(str(name).strip(" \0"), "iso8859") for name in names) or ("iso8859",)
+    terms = (character_set_term(str(name).strip(" \0")) for name in names)
+    return tuple("iso8859" if term is None else python_encoding[term] for term in terms) or ("iso8859",)
+
+
+def character_set_term(term: str) -> str | None:
+    """The defined term of PS3.3 C.12.1.1.2 that is meant, such as ISO_IR 126 by "ISO IR 126"; None when none is."""
+    if term in python_encoding:
+        return term
+    number = re.search(r"(\d+)$", term)
+    if number is None:
+        return None
+    repaired = f"ISO 2022 IR {number[1]}" if "2022" in term else f"ISO_IR {number[1]}"
+    return repaired if repaired in python_encoding else None
 
 
 def texts(header: Dataset, keyword: str) -> tuple[str, ...]:

@@ -190,3 +190,20 @@ def test_a_uid_names_one_content() -> None:
     assert series_uid("slow-motion", study_uid="1.2", package=package()) == series_uid(
         "slow-motion", study_uid="1.2", package=package(digest="bb")
     )
+
+
+@pytest.mark.parametrize(
+    ("term", "encoding", "name"),
+    [
+        ("ISO IR 126", "iso8859_7", "Διονυσιος"),
+        ("ISO-IR 144", "iso8859_5", "Люкceмбypг"),
+        ("iso_ir 192", "utf-8", "Müller^Jörg"),
+    ],
+)
+def test_a_misspelt_character_set_spoils_no_name(term: str, encoding: str, name: str) -> None:
+    """Scanners misspell the term; a result under a garbled name is filed under nobody."""
+    source = header(encoding=encoding, SpecificCharacterSet=term, PatientName=name)
+    target = Dataset()
+    copy_elements(source, target, ["PatientName"])
+    assert str(target.PatientName) == name
+    assert character_set_for(source, target) == [term.upper().replace("ISO IR", "ISO_IR").replace("-", "_")]
