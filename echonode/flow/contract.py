@@ -36,5 +36,13 @@ def refusal_of(contract: InputContract, facts: Facts) -> Ineligible | None:
     return None
 
 
+def names_another(facts: Facts, *, patient_id: str) -> bool:
+    """Whether the object's own PatientID is not the one that its study has, once a person has decided whose it is.
+
+    Stored bytes stay as they came, and a result repeats the header of its source: it would leave under that patient.
+    """
+    return bool(facts.patient_id and patient_id) and facts.patient_id != patient_id
+
+
 def _words(values: Collection[str]) -> str:
     return " or ".join(str(value) for value in values)

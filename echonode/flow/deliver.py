@@ -14,6 +14,7 @@ from echonode.core.routes import RoutesFile
 from echonode.core.settings import WorkSection
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind, WorkRequest
+from echonode.flow.contract import names_another
 from echonode.flow.leases import Leases
 
 LOG = logging.getLogger(__name__)
@@ -77,11 +78,15 @@ class Delivery:
         for item in items:
             try:
                 stored = self._archive.index.instance(item.sop_instance_uid)
+                facts = self._archive.index.facts(item.sop_instance_uid)
             except StorageUnavailable as error:  # the lease must not be kept alive for nothing
                 self._failed(item, str(error))
                 continue
-            if stored is None:
+            if stored is None or facts is None:
                 self._failed(item, "the object is not stored on this node any more", dead=True)
+            elif names_another(facts, patient_id=stored.patient_id):
+                reason = "the result names another patient than the one that its study was decided to be of"
+                self._failed(item, reason, dead=True)
             else:
                 found.append((item, stored))
         self._send(destination, found)

@@ -38,7 +38,7 @@ from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
 from echonode.derive.cine import KIND, cine_uid
-from echonode.flow.contract import refusal_of
+from echonode.flow.contract import names_another, refusal_of
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
 from echonode.flow.publish import Published, Publisher
@@ -151,6 +151,9 @@ class Runs:
             raise RunFailed(reason, transient=False)
         if facts.derived:
             return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
+        if names_another(facts, patient_id=source.patient_id):
+            reason = "the object names another patient than the one that its study was decided to be of"
+            return Ineligible(reason=reason, code="identity")
         refusal = refusal_of(self._catalogue.manifest(package.name).input, facts)
         if refusal is not None:
             return refusal

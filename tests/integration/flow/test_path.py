@@ -214,7 +214,24 @@ def test_two_patients_in_one_study_hold_everything_until_a_person_decides(bench:
     bench.archive.conflicts.resolve(loop.StudyInstanceUID, keep="P1", by="tester")
     bench.run_all()
     bench.deliver_all()
-    assert len(bench.destination.received) == 2
+    assert len(bench.destination.received) == 1, "what names the other patient has no result that could leave"
+    (refused,) = (item for item in bench.items(WorkKind.RUN) if item.sop_instance_uid == other.SOPInstanceUID)
+    assert refused.outcome["code"] == "identity"
+
+
+def test_a_result_that_names_the_patient_who_was_not_kept_stays_here(bench: Bench) -> None:
+    """The first loop's result was ready when the second patient came; then the second one was right."""
+    loop = loop_dataset(patient_id="P1")
+    bench.receive(loop)
+    bench.run_all()
+    other = loop_dataset(study_uid=loop.StudyInstanceUID, patient_id="P2", patient_name="Other^Bob", seed=5)
+    bench.receive(other)
+    bench.archive.conflicts.resolve(loop.StudyInstanceUID, keep="P2", by="tester")
+    bench.run_all()
+    bench.deliver_all()
+    assert len(bench.destination.received) == 1
+    (kept_back,) = bench.items(WorkKind.DELIVER, WorkState.CANCELED)
+    assert "names another patient" in kept_back.reason
 
 
 def test_a_conflict_that_comes_while_the_model_runs_holds_the_result(opened: Opened, tmp_path: Path) -> None:
