@@ -136,10 +136,18 @@ class LocalBlobs:
         _sync_folder(place.parent)
         return place
 
+    def _make_shards(self) -> None:
+        """Every folder of objects, on disk before any process relies on one that another has made."""
+        for number in range(256):
+            (self._objects / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        _sync_folder(self._objects)
+        _sync_folder(self.root)
+
     def _own_folder(self) -> Path:
         while self._own is None or self._own_pid != os.getpid():
             folder = self._parts / new_id()
             folder.mkdir(parents=True)
+            self._make_shards()
             lock = _try_lock(folder / _LOCK, create=True)
             if lock is not None and (folder / _LOCK).exists():  # else a sweep was quicker than our lock
                 self._own, self._own_pid, self._lock = folder, os.getpid(), lock
