@@ -57,17 +57,24 @@ def orthanc(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "results"), [("stress_acuson", 12), ("adult_xario", 1)])
 def test_results_reach_orthanc_and_orthanc_queries_and_retrieves_from_the_node(
-    orthanc: Orthanc, node: Callable[..., RunningNode], shared_data: Path, program: Callable[[str], str]
+    name: str,
+    results: int,
+    orthanc: Orthanc,
+    node: Callable[..., RunningNode],
+    shared_data: Path,
+    program: Callable[[str], str],
 ) -> None:
     running = node(pacs_port=orthanc.dicom, pacs_title="ORTHANC")
     orthanc.put(
         "/modalities/echonode",
         {"AET": running.ae_title, "Host": "127.0.0.1", "Port": running.port, "LocalAet": "ORTHANC"},
     )
-    study = shared_data / "ultrasound" / "stress_acuson"
+    study = shared_data / "ultrasound" / name
+    sources = len(list(study.glob("*.dcm")))
     push(program("storescu"), running, study)
-    wait_until(lambda: len(orthanc.call("/instances")) == 12, seconds=240, what="twelve loops in Orthanc")
+    wait_until(lambda: len(orthanc.call("/instances")) == results, seconds=240, what="the loops in Orthanc")
     assert len(orthanc.call("/studies")) == 1
     for instance in orthanc.call("/instances"):
         header = pydicom.dcmread(_bytes(orthanc.call(f"/instances/{instance}/file")))
@@ -83,7 +90,9 @@ def test_results_reach_orthanc_and_orthanc_queries_and_retrieves_from_the_node(
     )["ID"]
     assert len(orthanc.call(f"/queries/{query}/answers")) == 1
     orthanc.call(f"/queries/{query}/answers/0/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
-    wait_until(lambda: len(orthanc.call("/instances")) == 24, seconds=60, what="sources and results in Orthanc")
+    wait_until(
+        lambda: len(orthanc.call("/instances")) == sources + results, seconds=60, what="sources and results in Orthanc"
+    )
 
 
 def _bytes(content: bytes) -> Any:
