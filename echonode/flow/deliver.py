@@ -71,7 +71,7 @@ class Delivery:
 
     def step(self, destination: str) -> int:
         """Send one batch to `destination`; how many items were taken."""
-        items = self._claim(destination, BATCH)
+        items = self._leases.claim(WorkKind.DELIVER, destination, limit=BATCH)
         if not items:
             return 0
         found: list[tuple[WorkItem, StoredInstance]] = []
@@ -100,23 +100,12 @@ class Delivery:
                 stray.add(item.queue)
         count = 0
         for destination in stray:
-            while items := self._claim(destination, BATCH):
+            while items := self._leases.claim(WorkKind.DELIVER, destination, limit=BATCH):
                 count += len(items)
                 for item in items:
                     reason = f"routes.toml names no destination {destination!r}; name it and retry"
                     self._failed(item, reason, dead=True)
         return count
-
-    def _claim(self, destination: str, limit: int) -> list[WorkItem]:
-        items = self._archive.work.claim(
-            kind=WorkKind.DELIVER,
-            owner=self._leases.owner,
-            lease_seconds=self._leases.seconds,
-            limit=limit,
-            queues={destination},
-        )
-        self._leases.add(items)
-        return items
 
     def _send(self, destination: str, found: Sequence[tuple[WorkItem, StoredInstance]]) -> None:
         waiting = list(found)

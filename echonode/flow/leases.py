@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
 
 from echonode.archive.workitems import WorkStore
 from echonode.core.errors import EchonodeError
-from echonode.core.work import WorkItem
+from echonode.core.work import WorkItem, WorkKind
 
 LOG = logging.getLogger(__name__)
 
@@ -22,10 +21,12 @@ class Leases:
         self._held: set[str] = set()
         self._lock = threading.Lock()
 
-    def add(self, items: Iterable[WorkItem]) -> None:
-        """Keep the leases of `items` from now on."""
+    def claim(self, kind: WorkKind, queue: str, *, limit: int) -> list[WorkItem]:
+        """Up to `limit` items of one queue, whose leases are kept from now on."""
+        items = self._work.claim(kind=kind, owner=self.owner, lease_seconds=self.seconds, limit=limit, queues={queue})
         with self._lock:
             self._held |= {item.id for item in items}
+        return items
 
     def drop(self, work_id: str) -> None:
         """The item has ended, or is not ours any more."""

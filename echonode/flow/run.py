@@ -116,14 +116,7 @@ class Runs:
             return 1  # its items are claimed, and end with the reason
 
     def _start(self, model: str, limit: int) -> int:
-        items = self._archive.work.claim(
-            kind=WorkKind.RUN,
-            owner=self._leases.owner,
-            lease_seconds=self._leases.seconds,
-            limit=limit,
-            queues={model},
-        )
-        self._leases.add(items)
+        items = self._leases.claim(WorkKind.RUN, model, limit=limit)
         for item in items:
             self._begin(item)
         return len(items)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +14,10 @@ import pytest
 
 from echonode.cli.demo import example_loop
 from echonode.cli.main import execute
+from tests.support.waiting import wait_until
 
 STUDY = "1.2.840.114340.3.8251017118051.1.20160503.120850.2171"
 OBJECT = "1.2.840.114340.3.8251017118051.3.20160503.121539.16117.4"
-DEADLINE = 90.0
-
-
-def wait_for(ready: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not ready():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.1)
 
 
 class Site:
@@ -45,7 +37,7 @@ class Site:
         command = [sys.executable, "-m", "echonode", "serve", "--config", str(self.folder)]
         with self.log.open("w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-        wait_for(lambda: "echonode is ready" in self.log.read_text(), "the node's start")
+        wait_until(lambda: "echonode is ready" in self.log.read_text(), "the node's start")
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -89,7 +81,7 @@ def test_a_site_from_the_first_refusal_to_the_second_run(
     # a stranger is refused, and `refused` shows lines that let it in as they stand
     assert run(site, "send", str(example_loop()), "--to", site.address, "--as", "VIVID") == 1
     assert "Calling AE title not recognised" in capsys.readouterr().err
-    wait_for(lambda: bool(rows(site, capsys, "refused")), "the note of the refusal")
+    wait_until(lambda: bool(rows(site, capsys, "refused")), "the note of the refusal")
     assert run(site, "refused") == 0
     advice = capsys.readouterr().out
     (site.folder / "peers.toml").write_text(
@@ -106,7 +98,7 @@ def test_a_site_from_the_first_refusal_to_the_second_run(
     assert run(site, "work", "list") == 0
     assert "route slow-motion is paused" in capsys.readouterr().out
     assert run(site, "resume", "route", "slow-motion") == 0
-    wait_for(lambda: rows(site, capsys, "work", "list")[0]["state"] == "COMPLETED", "the run")
+    wait_until(lambda: rows(site, capsys, "work", "list")[0]["state"] == "COMPLETED", "the run")
 
     # the study is found, told and fetched, its result with it
     assert run(site, "query", "PatientID=204", "--to", site.address, "--as", "VIVID") == 0
@@ -124,7 +116,7 @@ def test_a_site_from_the_first_refusal_to_the_second_run(
 
     # a run by hand
     assert run(site, "request", "slow_motion", OBJECT, "-p", "factor=2") == 0
-    wait_for(
+    wait_until(
         lambda: [row["state"] for row in rows(site, capsys, "work", "list")] == ["COMPLETED"] * 2, "the second run"
     )
     assert run(site, "work", "retry", str(rows(site, capsys, "work", "list")[0]["id"])[:8]) == 0
