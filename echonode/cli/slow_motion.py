@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 TASK = "slow_motion"
 SHEET_FRAMES = 48
-app = typer.Typer(name="run", help="Models on files, without a node.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -71,7 +70,6 @@ class Studio:
     fps: float
 
 
-@app.command("slow-motion")
 def slow_motion_command(
     paths: Annotated[
         list[Path],

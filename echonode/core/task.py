@@ -22,7 +22,9 @@ class TaskSpec:
     `runner` names a callable `(package: Package, device: str, threads: int) -> Runner`. `importers` maps a checkpoint
     kind (superslomo) to a callable `(source: Path, folder: Path, options: Mapping[str, str]) -> Mapping[str, Any]`
     that writes safetensors files into `folder` and returns the manifest's `architecture`, `config`, `input`, `output`
-    and `trained_on`; the registry writes manifest and card.
+    and `trained_on`; the registry writes manifest and card. `parity` names a callable
+    `(folder: Path, whole: bool) -> Iterable[ParityRow]` that holds the task's networks against the vectors in `folder`;
+    it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`.
     """
 
     name: str
@@ -30,6 +32,7 @@ class TaskSpec:
     runner: str
     importers: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
+    parity: str | None = None
     level: str = "instance"
 
 

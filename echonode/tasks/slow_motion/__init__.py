@@ -9,4 +9,5 @@ TASK = TaskSpec(
     title="Slow motion",
     runner="echonode.tasks.slow_motion.runner:open_runner",
     importers={"superslomo": "echonode.tasks.slow_motion.upstream:import_superslomo"},
+    parity="echonode.tasks.slow_motion.parity:check",
 )

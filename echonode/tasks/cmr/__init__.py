@@ -1,0 +1,14 @@
+"""CMR findings predicted from echo. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from echonode.core.task import TaskSpec
+
+TASK = TaskSpec(
+    name="cmr",
+    title="CMR findings predicted from echo",
+    runner="echonode.tasks.cmr.runner:open_runner",
+    importers={"cmr-r2plus1d": "echonode.tasks.cmr.upstream:import_cmr"},
+    parity="echonode.tasks.cmr.parity:check",
+    level="instance",
+)

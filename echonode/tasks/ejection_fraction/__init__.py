@@ -1,0 +1,17 @@
+"""Ejection fraction. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from echonode.core.task import TaskSpec
+
+TASK = TaskSpec(
+    name="ejection_fraction",
+    title="Ejection fraction",
+    runner="echonode.tasks.ejection_fraction.runner:open_runner",
+    importers={
+        "coreecho": "echonode.tasks.ejection_fraction.upstream:import_coreecho",
+        "echonet-dynamic": "echonode.tasks.ejection_fraction.upstream:import_echonet_dynamic",
+    },
+    parity="echonode.tasks.ejection_fraction.parity:check",
+    level="instance",
+)

@@ -1,0 +1,14 @@
+"""Synthetic echo images. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from echonode.core.task import TaskSpec
+
+TASK = TaskSpec(
+    name="synthesis",
+    title="Synthetic echo images",
+    runner="echonode.tasks.synthesis.runner:open_runner",
+    importers={"sdm": "echonode.tasks.synthesis.upstream:import_sdm"},
+    parity="echonode.tasks.synthesis.parity:check",
+    level="instance",
+)
