@@ -1,8 +1,9 @@
 """The composition root: the only place that names concrete classes, and the processes of `echonode serve`.
 
-`serve` is a supervisor: it brings the database up to date, opens the port, and keeps N acceptors and one worker alive.
-`python -m echonode.node acceptor|worker FOLDER [DESCRIPTOR]` is one of its children. Runner processes are children of
-the worker. Any of them may be killed at any time; none of supervisor, acceptors and worker imports torch.
+`serve` is a supervisor: it brings the database up to date, opens the ports, and keeps N acceptors, N web processes and
+one worker alive.
+`python -m echonode.node acceptor|web|worker FOLDER [DESCRIPTOR]` is one of its children. Runner processes are children
+of the worker. Any of them may be killed at any time; none of supervisor, acceptors, web and worker imports torch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,12 +114,16 @@ def serve(configuration: Configuration) -> int:
     configure_logging(configuration.node.log, process="supervisor")
     slots_of(configuration.node.execution, cuda_devices=lambda: 0)
     _warn_of_routes(configuration)
-    with _locked(configuration.root, NODE_LOCK, wait_seconds=PORT_SECONDS), _listening(configuration) as listener:
+    with (
+        _locked(configuration.root, NODE_LOCK, wait_seconds=PORT_SECONDS),
+        _listening(configuration) as listener,
+        _listening_web(configuration) as doors,
+    ):
         open_archive(configuration, migrate=True).close()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stop.set())
-        Supervisor(_roles(configuration, listener), ready=lambda: _announce(configuration)).run(stop)
+        Supervisor(_roles(configuration, listener, doors), ready=lambda: _announce(configuration)).run(stop)
     return 0
 
 
@@ -140,6 +145,29 @@ def run_acceptor_process(folder: Path, descriptor: int) -> None:
             blobs=open_blobs(configuration),
             ready=lambda _port: say_ready(),
         )
+    finally:
+        archive.close()
+
+
+def run_web_process(folder: Path, descriptor: int) -> None:
+    """One web process on a socket of the supervisor's, until SIGTERM."""
+    from echonode.web.services import Services
+    from echonode.web.serving import run_web
+
+    stop = child_of_supervisor()
+    configuration = load_configuration(folder)
+    configure_logging(configuration.node.log, process="web")
+    archive = open_archive(configuration)
+    services = Services(
+        configuration=configuration,
+        archive=archive,
+        blobs=open_blobs(configuration),
+        ingest=open_ingest(configuration, archive),
+        catalogue=open_catalogue(configuration),
+        clock=time.time,
+    )
+    try:
+        run_web(services, sock=socket.socket(fileno=descriptor), stop=stop, ready=say_ready)
     finally:
         archive.close()
 
@@ -211,6 +239,8 @@ def main(arguments: list[str]) -> int:
     try:
         if role == "acceptor":
             run_acceptor_process(folder, int(arguments[2]))
+        elif role == "web":
+            run_web_process(folder, int(arguments[2]))
         else:
             run_worker_process(folder)
     except EchonodeError as error:
@@ -219,21 +249,30 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _roles(configuration: Configuration, listener: socket.socket) -> list[Role]:
+def _roles(configuration: Configuration, listener: socket.socket, doors: Sequence[socket.socket]) -> list[Role]:
     folder, descriptor = str(configuration.folder), listener.fileno()
     acceptor = this_python("echonode.node", "acceptor", folder, str(descriptor))
     acceptors = [
         Role(name=f"acceptor {number + 1}", command=acceptor, descriptors=(descriptor,))
         for number in range(configuration.node.dimse.acceptors)
     ]
-    return [*acceptors, Role(name="worker", command=this_python("echonode.node", "worker", folder))]
+    webs = [
+        Role(
+            name=f"web {number + 1}",
+            command=this_python("echonode.node", "web", folder, str(door.fileno())),
+            descriptors=(door.fileno(),),
+        )
+        for number, door in enumerate(doors)
+    ]
+    return [*acceptors, *webs, Role(name="worker", command=this_python("echonode.node", "worker", folder))]
 
 
 def _announce(configuration: Configuration) -> None:
     node = configuration.node.node
-    address = f"[{node.host}]" if ":" in node.host else node.host
     with contextlib.suppress(OSError):  # nobody may be reading
-        sys.stdout.write(f"echonode is ready: {node.ae_title} on {address}:{node.port}\n")
+        web = configuration.node.web
+        site = f", http://{_bracketed(web.host)}:{web.port}{web.prefix}" if web.enabled else ""
+        sys.stdout.write(f"echonode is ready: {node.ae_title} on {_bracketed(node.host)}:{node.port}{site}\n")
         sys.stdout.flush()
     LOG.info("ready", extra={"ae_title": node.ae_title, "host": node.host, "port": node.port, "pid": os.getpid()})
 
@@ -274,6 +313,10 @@ def _locked(root: Path, name: str, *, wait_seconds: float) -> Iterator[None]:
         yield
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 @contextlib.contextmanager
 def _listening(configuration: Configuration) -> Iterator[socket.socket]:
     """The node's socket, opened once and shared by the acceptors: while one is started again, callers wait in line.
@@ -282,19 +325,44 @@ def _listening(configuration: Configuration) -> Iterator[socket.socket]:
         ConfigurationError: the address cannot be bound.
     """
     node = configuration.node.node
+    with _bound(configuration, "node", node.host, node.port) as listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _listening_web(configuration: Configuration) -> Iterator[list[socket.socket]]:
+    """One socket for each web process on the same port: the kernel spreads connections over them.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    web = configuration.node.web
+    count = web.workers if web.enabled else 0
+    with contextlib.ExitStack() as stack:
+        if count:  # two of our own may share the port, another program's must not
+            stack.enter_context(_bound(configuration, "web", web.host, web.port)).close()
+        yield [stack.enter_context(_bound(configuration, "web", web.host, web.port, shared=True)) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def _bound(
+    configuration: Configuration, section: str, host: str, port: int, *, shared: bool = False
+) -> Iterator[socket.socket]:
     deadline = time.monotonic() + PORT_SECONDS
-    family = socket.AF_INET6 if ":" in node.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         while True:
             try:
-                listener.bind((node.host, node.port))
+                listener.bind((host, port))
                 listener.listen(BACKLOG)
                 break
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
                     raise ConfigurationError(
-                        f"{configuration.folder / 'node.toml'}: node.port: cannot listen on {node.host}:{node.port}: "
+                        f"{configuration.folder / 'node.toml'}: {section}.port: cannot listen on {host}:{port}: "
                         f"{error.strerror or error}"
                     ) from error
                 time.sleep(0.05)

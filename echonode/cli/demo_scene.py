@@ -39,6 +39,9 @@ warn_below_bytes = 268435456
 [dimse]
 acceptors = 1
 
+[web]
+enabled = false
+
 [models]
 paths = ["{models}"]
 

@@ -67,6 +67,31 @@ class DimseSection(Section):
     max_object_bytes: int = Field(8 * GiB, ge=MiB, description="largest data set that is received")
 
 
+class WebSection(Section):
+    """DICOMweb, the admin API and the pages."""
+
+    enabled: bool = Field(True, description="serve DICOMweb and the admin API")
+    host: str = Field("127.0.0.1", description="address to listen on; beyond loopback a token is required")
+    port: Port = Field(8080, description="HTTP port")
+    workers: int = Field(2, ge=1, le=64, description="processes that share the port")
+    prefix: str = Field("/dicom-web", pattern=r"^(/[A-Za-z0-9._-]+)+$", description="path that DICOMweb starts with")
+    public_url: str = Field(
+        "", description="address as clients see it, when a proxy stands before the node: https://echo.example.org"
+    )
+    allowed_origins: tuple[str, ...] = Field((), description="origins of pages that may call the node (CORS)")
+    viewer: str = Field(
+        "", description="folder of a viewer's page, served under /viewer; relative to this file's folder; empty for none"
+    )
+    max_body_bytes: int = Field(8 * GiB, ge=MiB, description="largest body of a STOW-RS request")
+    max_document_bytes: int = Field(64 * MiB, ge=65536, description="largest JSON or XML document of a request")
+    max_query_bytes: int = Field(16384, ge=1024, description="longest query string")
+    max_header_bytes: int = Field(32768, ge=4096, description="request line and headers together, at most")
+    max_results: int = Field(10000, ge=1, description="matches of one query, at most; the answer warns when it is cut")
+    stall_seconds: Seconds = Field(30.0, description="a request whose body stays silent for this long is ended")
+    idle_seconds: Seconds = Field(75.0, description="an idle connection is closed after this long")
+    connections: int = Field(256, ge=1, le=10000, description="connections a process takes at once; more get 503")
+
+
 class LimitsSection(Section):
     """Budgets that are checked before anything is decoded."""
 
@@ -143,6 +168,7 @@ class NodeSettings(Section):
     node: NodeSection = Field(default_factory=NodeSection)
     storage: StorageSection = Field(default_factory=StorageSection)
     dimse: DimseSection = Field(default_factory=DimseSection)
+    web: WebSection = Field(default_factory=WebSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     settle: SettleSection = Field(default_factory=SettleSection)
     execution: ExecutionSection = Field(default_factory=ExecutionSection)

@@ -99,12 +99,13 @@ def node(
 ) -> Callable[..., RunningNode]:
     """Start a node whose PACS listens on a given port."""
 
-    def run(*, pacs_port: int, pacs_title: str = "PACS", routes: str = ROUTES) -> RunningNode:
+    def run(*, pacs_port: int, pacs_title: str = "PACS", routes: str = ROUTES, web_port: int = 0) -> RunningNode:
         config, port = tmp_path / "node", free_port()
         config.mkdir()
         (config / "node.toml").write_text(
             f"[node]\nport = {port}\n[models]\npaths = ['{checkout / 'models'}']\n"
             "[settle]\nquiet_seconds = 2\n[work]\nbackoff_seconds = 1\n[storage]\nrefuse_below_bytes = 0\nwarn_below_bytes = 0\n"
+            + (f"[web]\nport = {web_port}\n" if web_port else "[web]\nenabled = false\n")
         )
         (config / "peers.toml").write_text(
             "[[peer]]\nname = 'scanner'\nae_title = 'SCANNER'\n"

@@ -91,15 +91,18 @@ def _send(entity: AE, port: int, datasets: Sequence[Dataset]) -> list[int | None
 class LiveNode:
     """`echonode serve` on a folder; `start` and `stop` as often as a test likes."""
 
-    def __init__(self, folder: Path, *, port: int, pacs_port: int, checkout: Path, more: str = "") -> None:
-        self.folder, self.port, self._checkout = folder, port, checkout
+    def __init__(
+        self, folder: Path, *, port: int, pacs_port: int, checkout: Path, more: str = "", web_port: int = 0
+    ) -> None:
+        self.folder, self.port, self._checkout, self.web_port = folder, port, checkout, web_port
+        web = f"port = {web_port}" if web_port else "enabled = false"
         config = folder / "config"
         config.mkdir(parents=True)
         (config / "node.toml").write_text(
             f'[node]\nport = {port}\n[storage]\nroot = "{folder / "data"}"\nrefuse_below_bytes = 0\n'
             f'warn_below_bytes = 0\n[models]\npaths = ["{checkout / "models"}"]\n[execution]\ndevices = ["cpu"]\n'
             "threads = 1\n[work]\nrun_attempts = 100\nbackoff_seconds = 0.2\nbackoff_longest_seconds = 1.0\n"
-            f"poll_seconds = 0.05\n{more}"
+            f"poll_seconds = 0.05\n[web]\n{web}\n{more}"
         )
         (config / "peers.toml").write_text(
             '[[peer]]\nname = "scanner"\nae_title = "SCANNER"\n'
@@ -131,7 +134,8 @@ class LiveNode:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line == f"echonode is ready: ECHONODE on 127.0.0.1:{self.port}\n", self.log.read_text()[-3000:]
+        site = f", http://127.0.0.1:{self.web_port}/dicom-web" if self.web_port else ""
+        assert line == f"echonode is ready: ECHONODE on 127.0.0.1:{self.port}{site}\n", self.log.read_text()[-3000:]
         return self
 
     def stop(self) -> int:

@@ -28,7 +28,7 @@ class Site:
         self.address = f"ECHONODE@127.0.0.1:{port}"
         (folder / "node.toml").write_text(
             f'[node]\nport = {port}\n[dimse]\nacceptors = 1\n[models]\npaths = ["{checkout / "models"}"]\n'
-            "[storage]\nrefuse_below_bytes = 1048576\n"
+            "[storage]\nrefuse_below_bytes = 1048576\n[web]\nenabled = false\n"
         )
         (folder / "peers.toml").write_text("")
         (folder / "routes.toml").write_text((checkout / "ae_config" / "routes.toml").read_text())

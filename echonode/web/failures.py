@@ -1,0 +1,39 @@
+"""Errors of echonode as HTTP responses: the one place where the web edge translates them."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from echonode.core.errors import EchonodeError
+from echonode.core.text import one_line
+
+LOG = logging.getLogger(__name__)
+LONGEST = 400
+
+
+def refused(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A refusal as JSON: what and where in one line, nothing of it markup."""
+    return JSONResponse({"status": status, "error": one_line(reason)[:LONGEST]}, status_code=status, headers=headers)
+
+
+async def on_echonode_error(_request: Request, error: Exception) -> Response:
+    """The HTTP code that the error carries, and its one line."""
+    assert isinstance(error, EchonodeError)
+    headers = {"Retry-After": "10"} if error.http_status == 503 else None
+    return refused(error.http_status, str(error), headers)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (404, 405) in the same form."""
+    assert isinstance(error, HTTPException)
+    return refused(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+async def on_fault(_request: Request, error: Exception) -> Response:
+    """A fault of ours: the client learns that, the log learns where."""
+    LOG.error("a request failed", exc_info=error)
+    return refused(500, f"a fault of echonode itself: {type(error).__name__}")
