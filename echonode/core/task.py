@@ -24,7 +24,8 @@ class TaskSpec:
     that writes safetensors files into `folder` and returns the manifest's `architecture`, `config`, `input`, `output`
     and `trained_on`; the registry writes manifest and card. `parity` names a callable
     `(folder: Path, whole: bool) -> Iterable[ParityRow]` that holds the task's networks against the vectors in `folder`;
-    it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`.
+    it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`. `tools` names what
+    else the task offers to commands, each by a word ("table") that those commands know.
     """
 
     name: str
@@ -33,6 +34,7 @@ class TaskSpec:
     importers: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
     parity: str | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
     level: str = "instance"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from echonode.registry.manifest import Manifest
+from echonode.registry.manifest import InputContract, Manifest
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -33,6 +33,7 @@ def model_card(manifest: Manifest) -> str:
         f"- longest time between two frames: {_or(contract.frame_gap_ms_max, 'no limit', ' ms')}",
         f"- colour Doppler: {'allowed' if contract.colour else 'refused'}",
         f"- species: {', '.join(contract.species) or 'any'}",
+        *_further_limits(contract),
     ]
     settings = [f"- {key}: {value}" for key, value in manifest.config.items()]
     origin = ["The package has no weights."] if not manifest.weights else []
@@ -47,11 +48,25 @@ def model_card(manifest: Manifest) -> str:
         "What it takes": limits,
         "What it gives": [f"- {output.name} {output.unit}".rstrip() for output in manifest.output] or ["- nothing"],
         "How it was trained": [f"Trained on: {manifest.trained_on}."],
+        "How frames are prepared": [f"Mode {manifest.preparation}. The model was {manifest.evaluation}."],
         "Settings": settings or ["None."],
         "Origin and licence": [*origin, f"Licence of the package: {manifest.licence}."],
     }
     body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
     return f"# {manifest.title}\n\n`{manifest.name}` version {manifest.version}, task `{manifest.task}`.\n\n{body}\n"
+
+
+def _further_limits(contract: InputContract) -> list[str]:
+    """The limits that few packages set."""
+    youngest, oldest, beat = contract.age_years_min, contract.age_years_max, contract.frames_per_beat_min
+    lines = []
+    if youngest is not None or oldest is not None:
+        lines.append(f"- age: {_or(youngest, 'any', '')} to {_or(oldest, 'any', '')} years")
+    if contract.tte_only:
+        lines.append("- transthoracic echo alone")
+    if beat is not None:
+        lines.append(f"- frames a beat: at least {beat}")
+    return lines
 
 
 def _or(value: object, nothing: str, unit: str) -> str:

@@ -27,7 +27,7 @@ from echonode.registry.card import manifest_toml, model_card
 from echonode.registry.manifest import Manifest
 from echonode.registry.verify import CARD_FILE, MANIFEST_FILE, sha256_of, verify
 
-OWN_OPTIONS = frozenset({"licence", "title", "version", "trained_on"})
+OWN_OPTIONS = frozenset({"licence", "title", "version", "trained_on", "intended_use", "preparation", "evaluated"})
 FILE_BYTES = 4 << 30
 MEMORY_BYTES = 8 << 30
 TIMEOUT_SECONDS = 600.0
@@ -46,8 +46,9 @@ def import_checkpoint(
 ) -> Package:
     """The package `into/name`, made from the published checkpoint `file`.
 
-    `options`: licence, title, version and trained_on go into the manifest; the others are the importer's (superslomo:
-    means, warp_convention). Arbitrary objects are never unpickled; when anything is wrong nothing is left behind.
+    `options`: licence, title, version, trained_on, intended_use, preparation (one of the modes that the importer offers)
+    and evaluated (modes, by commas) go into the manifest; the others are the importer's (superslomo: means,
+    warp_convention). Arbitrary objects are never unpickled; when anything is wrong nothing is left behind.
 
     Raises:
         NotFound: no installed task imports that kind.
@@ -136,6 +137,12 @@ def _manifest(
     kind: str, file: Path, digest: str, *, name: str, task: str, answer: Mapping[str, Any], own: Mapping[str, str]
 ) -> Manifest:
     part = Path(str(answer["folder"]))
+    usual = str(answer.get("preparation", "clinical"))
+    offered = [str(mode) for mode in answer.get("preparations", [usual])]
+    evaluated = own["evaluated"].split(",") if "evaluated" in own else answer.get("evaluated", ())
+    for mode in (own.get("preparation", usual), *(str(mode).strip() for mode in evaluated)):
+        if mode not in offered:
+            raise CheckpointRefused(f"{file}: preparation: {' or '.join(offered)} is expected, not {mode[:40]!r}")
     content = {
         "name": name,
         "version": own.get("version", "1"),
@@ -143,6 +150,8 @@ def _manifest(
         "title": own.get("title", str(answer.get("title", name)))[:64],
         "architecture": answer.get("architecture", {}),
         "config": answer.get("config", {}),
+        "preparation": own.get("preparation", usual),
+        "evaluated": [str(mode).strip() for mode in evaluated],
         "weights": [
             {"file": path.name, "sha256": sha256_of(path)} for path in sorted(part.iterdir()) if path.is_file()
         ],
@@ -152,6 +161,8 @@ def _manifest(
         "trained_on": own.get("trained_on", answer.get("trained_on", "not stated")),
         "licence": own.get("licence", "not stated"),
     }
+    if intended_use := own.get("intended_use", answer.get("intended_use")):
+        content["intended_use"] = str(intended_use)
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:

@@ -25,7 +25,7 @@ class Weights(Section):
 class Source(Section):
     """[source]: where imported weights come from."""
 
-    kind: str = Field(description="checkpoint layout: superslomo")
+    kind: str = Field(description="checkpoint layout: superslomo, coreecho")
     file: str = Field(description="name of the file that was imported")
     sha256: Sha256 = Field(description="digest of that file")
     licence: str = Field("not stated", description="licence of the weights as the user states it")
@@ -43,6 +43,8 @@ class InputContract(Section):
     species: tuple[str, ...] = Field(("human",), description="species it was made for")
     age_years_min: float | None = Field(None, ge=0, description="patient's age, at least")
     age_years_max: float | None = Field(None, ge=0, description="patient's age, at most")
+    tte_only: bool = Field(False, description="whether it was made for transthoracic echo alone")
+    frames_per_beat_min: int | None = Field(None, ge=1, description="frames a heart beat, at least")
 
 
 class Output(Section):
@@ -66,7 +68,10 @@ class Manifest(Section):
     config: dict[str, Any] = Field(
         default_factory=dict, description="constructor arguments and constants: means, warp convention"
     )
-    preparation: str = Field("clinical", description="how frames become tensors")
+    preparation: str = Field(
+        "clinical", description="how frames become tensors: published, as the authors did it; clinical, by time"
+    )
+    evaluated: tuple[str, ...] = Field((), description="preparation modes that it was evaluated in")
     weights: tuple[Weights, ...] = Field((), description="weights files; none for a classical method")
     input: InputContract = Field(default_factory=InputContract, description="what it takes")
     output: tuple[Output, ...] = Field((), description="what it gives")
@@ -76,3 +81,11 @@ class Manifest(Section):
     )
     intended_use: str = Field("research use only, not for diagnosis", min_length=1, description="what it is for")
     licence: str = Field("not stated", description="licence of the package")
+
+    @property
+    def evaluation(self) -> str:
+        """Whether it was evaluated in the preparation mode that it runs in, in words."""
+        if self.preparation in self.evaluated:
+            return f"evaluated in mode {self.preparation}"
+        others = f"; evaluated in mode {', '.join(self.evaluated)} alone" if self.evaluated else ""
+        return f"never evaluated in mode {self.preparation}, in which it runs{others}"

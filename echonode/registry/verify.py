@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from echonode.core.errors import PackageInvalid
 from echonode.core.identity import digest_of
 from echonode.core.package import Package
-from echonode.registry.manifest import Manifest
+from echonode.registry.manifest import InputContract, Manifest
 
 MANIFEST_FILE, CARD_FILE = "manifest.toml", "MODEL_CARD.md"
 MANIFEST_BYTES = 1 << 20
@@ -29,6 +29,7 @@ ITEM_BYTES = {
     "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
     "I8": 1, "U8": 1, "BOOL": 1,
 }  # fmt: skip
+ADDED_LIMITS = ("tte_only", "frames_per_beat_min")
 PROSE_SUFFIXES = frozenset({".md", ".txt", ""})
 
 
@@ -108,6 +109,10 @@ def package_digest(manifest: Manifest) -> str:
     meaning = manifest.model_dump(
         mode="json", include={"name", "version", "task", "architecture", "config", "preparation", "weights", "input"}
     )
+    # A limit that a later version of echonode knows must not make a new model of a package that does not set it.
+    for name in ADDED_LIMITS:
+        if meaning["input"][name] == InputContract.model_fields[name].default:
+            del meaning["input"][name]
     return digest_of(meaning)
 
 

@@ -7,7 +7,7 @@ import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,28 @@ ALLOWED_TYPES = (datetime.datetime, datetime.date, datetime.time, datetime.timed
 CHECKPOINT_BYTES = 2 << 30
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COUNT = "num_batches_tracked"
 SHOWN = 4
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def load_published(path: Path, *, max_bytes: int = CHECKPOINT_BYTES) -> dict[str, Any]:
+class Forgotten:
+    """Stands for a value that an author saved beside the tensors (settings of a run, a numpy score): nothing of it is kept."""
+
+    def __init__(self, *parts: object) -> None:
+        """Whatever it was made of."""
+
+    def __setstate__(self, state: object) -> None:
+        """Whatever it held."""
+
+
+def load_published(path: Path, *, max_bytes: int = CHECKPOINT_BYTES, forgotten: Sequence[str] = ()) -> dict[str, Any]:
     """The dictionary that `torch.save` wrote to `path`, in its zip or its older format.
 
-    Only tensors, numbers, text, containers and date types are ever built. Call it in a process with a memory limit:
+    Only tensors, numbers, text, containers and date types are ever built; objects of the classes and functions that
+    `forgotten` names (argparse.Namespace) are read as Forgotten, and the real ones never called. Call it in a process with a memory limit:
     the older format may promise more than the file holds.
 
     Raises:
@@ -44,8 +57,9 @@ def load_published(path: Path, *, max_bytes: int = CHECKPOINT_BYTES) -> dict[str
         _check_archive(path, size)
     elif not start.startswith(LEGACY_MAGIC):
         raise CheckpointRefused("is no checkpoint that torch.save wrote: neither its zip nor its older format")
+    known: list[Any] = [*ALLOWED_TYPES, *((Forgotten, name) for name in forgotten)]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(list(ALLOWED_TYPES)):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(known):
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -59,8 +73,27 @@ def load_published(path: Path, *, max_bytes: int = CHECKPOINT_BYTES) -> dict[str
     return content
 
 
+def without_prefix(content: object, prefixes: Sequence[str], *, where: str) -> dict[str, Any]:
+    """A state dict without the first of `prefixes` that all its keys begin with, if any; wrappers leave such ones.
+
+    Raises:
+        CheckpointRefused: no dictionary.
+    """
+    if not isinstance(content, Mapping):
+        raise CheckpointRefused(f"{where}: a dictionary of tensors is expected, not a {type(content).__name__}")
+    for prefix in prefixes:
+        if content and all(str(key).startswith(prefix) for key in content):
+            return {str(key)[len(prefix) :]: value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
+
+
+def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """The keys and shapes that a network's state dict has."""
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
 def checked_state(content: object, expected: Shapes, *, where: str) -> dict[str, torch.Tensor]:
-    """The tensors of one network, float32, contiguous, in the order of `expected`.
+    """The tensors of one network, float32, contiguous, in the order of `expected`; counts of batches stay int64.
 
     Raises:
         CheckpointRefused: missing or surplus keys, a wrong shape or type, or a value that is no finite number; `where`
@@ -83,11 +116,14 @@ def checked_state(content: object, expected: Shapes, *, where: str) -> dict[str,
     complaints += _difference(
         "has wrong types",
         {f"{key} {value.dtype}" for key, value in tensors.items()
-         if value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64) or value.is_sparse},
+         if value.dtype not in ((torch.int64,) if key.endswith(COUNT) else FLOATS) or value.is_sparse},
     )  # fmt: skip
     if complaints:
         raise CheckpointRefused(f"{where} {'; '.join(complaints)}")
-    sound = {key: tensors[key].detach().to(torch.float32).contiguous().clone() for key in expected}
+    sound = {
+        key: tensors[key].detach().to(torch.int64 if key.endswith(COUNT) else torch.float32).contiguous().clone()
+        for key in expected
+    }
     not_finite = {key for key, value in sound.items() if not bool(torch.isfinite(value).all())}
     if not_finite:
         raise CheckpointRefused(f"{where} {_difference('has values that are no finite number in', not_finite)[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import io
 import os
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from echonode.core.errors import CheckpointRefused
-from echonode.tasks.common.checkpoint import checked_state, load_published, load_weights
+from echonode.tasks.common.checkpoint import Forgotten, checked_state, load_published, load_weights, without_prefix
 
 SHAPES = {"a.weight": (2, 3), "a.bias": (2,)}
 
@@ -115,3 +116,29 @@ def test_safetensors_of_another_network(tmp_path: Path) -> None:
     save_file({"b": torch.ones(2)}, tmp_path / "flow.safetensors")
     with pytest.raises(CheckpointRefused, match=r"flow.safetensors lacks a.bias, a.weight; has surplus b"):
         load_weights(tmp_path / "flow.safetensors", SHAPES)
+
+
+def test_settings_of_a_run_are_forgotten_and_never_built(tmp_path: Path) -> None:
+    path, trace = tmp_path / "x.ckpt", tmp_path / "trace"
+    torch.save({"state": _state(), "opt": argparse.Namespace(lr=1e-4, bomb=[1])}, path)
+    with pytest.raises(CheckpointRefused, match=r"argparse\.Namespace"):
+        load_published(path)
+    assert type(load_published(path, forgotten=["argparse.Namespace"])["opt"]) is Forgotten
+    torch.save({"state": _state(), "opt": argparse.Namespace(bomb=Bomb(trace))}, path)
+    with pytest.raises(CheckpointRefused, match="mkdir"):
+        load_published(path, forgotten=["argparse.Namespace"])
+    assert not trace.exists()
+
+
+def test_counts_of_batches_stay_whole_numbers() -> None:
+    state = {"n.num_batches_tracked": torch.tensor(5)}
+    assert checked_state(state, {"n.num_batches_tracked": ()}, where="x")["n.num_batches_tracked"].dtype == torch.int64
+    with pytest.raises(CheckpointRefused, match="wrong types"):
+        checked_state({"n.num_batches_tracked": torch.tensor(5.0)}, {"n.num_batches_tracked": ()}, where="x")
+
+
+def test_a_prefix_goes_only_when_every_key_has_it() -> None:
+    assert list(without_prefix({"m.a": 1, "m.b": 2}, ("module.", "m."), where="x")) == ["a", "b"]
+    assert list(without_prefix({"m.a": 1, "b": 2}, ("m.",), where="x")) == ["m.a", "b"]
+    with pytest.raises(CheckpointRefused, match="dictionary"):
+        without_prefix([1], ("m.",), where="x")
