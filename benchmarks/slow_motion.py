@@ -30,11 +30,11 @@ from echonode.core.settings import LimitsSection
 from echonode.dicom.pixels import read_clip
 from echonode.dicom.video import contact_sheet
 from echonode.registry.catalogue import Catalogue
+from echonode.tasks.common.sector import luma
 from echonode.tasks.slow_motion import published
 from echonode.tasks.slow_motion.eligibility import Limits
 from echonode.tasks.slow_motion.net import UNet, build
 from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
-from echonode.tasks.slow_motion.sector import luma
 from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo, precision_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -1,1 +1,1 @@
-"""What tasks share: safe checkpoint loading, warps, devices."""
+"""What tasks share: safe checkpoint loading, parity vectors, the sector and its overlays, warps, devices."""

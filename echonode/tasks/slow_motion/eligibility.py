@@ -10,7 +10,7 @@ import numpy as np
 
 from echonode.core.clip import Clip, Mode
 from echonode.core.results import Ineligible
-from echonode.tasks.slow_motion.sector import Scene, find_scene
+from echonode.tasks.common.sector import Scene, find_scene
 
 MODE_WORDS = {
     Mode.COLOUR: "a colour Doppler loop",

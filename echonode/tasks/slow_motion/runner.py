@@ -21,13 +21,13 @@ from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Loop, Result
 from echonode.core.task import Progress
+from echonode.tasks.common.sector import Mask, Scene, coloured, grown, luma
 from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
 from echonode.tasks.slow_motion.engine import Engine, Flows, Pair, Pixels, flows_at
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.prepare import as_bytes, without
 from echonode.tasks.slow_motion.schedule import Schedule, schedule
-from echonode.tasks.slow_motion.sector import Mask, Scene, coloured, grown, luma
 
 MARGIN: Final = 16  # pixels of the picture around the sector, so that warps find what moves in
 COLOUR_GROWTH: Final = 2  # pixels; traces have soft edges

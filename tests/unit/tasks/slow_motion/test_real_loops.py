@@ -14,8 +14,8 @@ from echonode.core.package import Package
 from echonode.core.results import Ineligible
 from echonode.core.settings import LimitsSection
 from echonode.dicom.pixels import read_clip
+from echonode.tasks.common.sector import Scene
 from echonode.tasks.slow_motion.eligibility import Limits, judge
-from echonode.tasks.slow_motion.sector import Scene
 
 GREY = {
     "adult_xario/I_000031.dcm",

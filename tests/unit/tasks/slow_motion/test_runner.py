@@ -14,10 +14,10 @@ from echonode.core.clip import Clip, Mode
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Loop
+from echonode.tasks.common.sector import coloured, find_scene, grown
 from echonode.tasks.slow_motion.eligibility import Limits
 from echonode.tasks.slow_motion.net import UNet
 from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
-from echonode.tasks.slow_motion.sector import coloured, find_scene, grown
 from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo
 
 Slow = Callable[..., Loop]
