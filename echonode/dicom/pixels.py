@@ -98,6 +98,14 @@ class PixelSource:
             raise Undecodable("the frames of a video stream cannot be read alone")
         return read_spans(self._file, self._spans[index])
 
+    def decoder(self) -> FrameDecoder:
+        """What decodes the bytes that `frame_bytes` gives.
+
+        Raises:
+            Undecodable: no decoder takes the transfer syntax.
+        """
+        return FrameDecoder(self.header, self.layout, self.transfer_syntax_uid, pixel_vr=self._element.vr)
+
     def iter_frames(self) -> Iterator[np.ndarray]:
         """Each frame, uint8 H x W x (1 | 3), in order; one is held at a time.
 
@@ -107,7 +115,7 @@ class PixelSource:
         if self.is_video:
             yield from decode_video(read_spans(self._file, self._spans[0]), self.layout)
             return
-        decoder = FrameDecoder(self.header, self.layout, self.transfer_syntax_uid, pixel_vr=self._element.vr)
+        decoder = self.decoder()
         if decoder.needs_range:
             decoder.window = decoder.value_range(self.frame_bytes(index) for index in range(self.frames))
         for index in range(self.frames):

@@ -17,7 +17,6 @@ from echonode.core.peers import Peer
 from echonode.core.ports import Outgoing
 from echonode.core.query import StoredInstance
 from echonode.dimse.admission import printable
-from echonode.dimse.decoding import Decoder
 from echonode.dimse.desk import Caller, Desk
 from echonode.dimse.guarded import GuardedAssociation, application_entity
 from echonode.dimse.responding import (
@@ -31,6 +30,7 @@ from echonode.dimse.responding import (
     status_of,
 )
 from echonode.dimse.sending import ObjectSender, Sent, associate, proposals
+from echonode.flow.decoding import Decoder
 from echonode.flow.query import select
 
 log = structlog.get_logger(__name__)

@@ -10,9 +10,9 @@ from echonode.archive.blobs import LocalBlobs
 from echonode.core.configuration import Configuration
 from echonode.core.errors import DeliveryFailed
 from echonode.core.ports import BlobStore, Outgoing, SendOutcome
-from echonode.dimse.decoding import Decoder
 from echonode.dimse.guarded import application_entity
 from echonode.dimse.sending import ObjectSender, Sent, associate, proposals
+from echonode.flow.decoding import Decoder
 
 log = structlog.get_logger(__name__)
 

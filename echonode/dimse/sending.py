@@ -17,9 +17,9 @@ from echonode.core.errors import DeliveryFailed, EchonodeError
 from echonode.core.ports import Outgoing
 from echonode.dimse.classes import EXPLICIT_LE, IMPLICIT_LE
 from echonode.dimse.command import store_request
-from echonode.dimse.decoding import Decoder
 from echonode.dimse.guarded import GuardedAssociation, GuardedSocket, StoreOpener, pdvs
 from echonode.dimse.pdu import COMMAND, LAST, MOST_CONTEXTS
+from echonode.flow.decoding import Decoder
 
 _SMALLEST_PDU = 1024
 _LARGEST_PDU = 1 << 20

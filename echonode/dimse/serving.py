@@ -14,7 +14,6 @@ from pynetdicom.transport import AddressInformation
 from echonode.archive.archive import Archive
 from echonode.dimse.classes import VERIFICATION
 from echonode.dimse.command import Command, Status, response
-from echonode.dimse.decoding import Decoder
 from echonode.dimse.desk import Caller, Desk
 from echonode.dimse.finding import answer_find
 from echonode.dimse.guarded import (
@@ -28,6 +27,7 @@ from echonode.dimse.pdu import ContextAnswer
 from echonode.dimse.reception import Reception
 from echonode.dimse.responding import send_command
 from echonode.dimse.retrieving import Retrieval
+from echonode.flow.decoding import Decoder
 
 log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.25

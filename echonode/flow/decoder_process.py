@@ -10,7 +10,7 @@ from pathlib import Path
 
 from echonode.core.errors import BudgetExceeded, EchonodeError
 from echonode.core.settings import LimitsSection
-from echonode.dicom.transcode import transcode_file
+from echonode.dicom.transcode import transcode_file, transcode_frames
 
 _OVERHEAD_BYTES = 2 << 30
 """Address space of the interpreter and its libraries, beside what a decode may need."""
@@ -26,20 +26,20 @@ def _confine(limits: LimitsSection) -> None:
 
 def _answer(line: str, limits: LimitsSection) -> dict[str, object]:
     job = json.loads(line)
+    source, target = Path(job["source"]), Path(job["target"])
+    syntax, frames, lengths = job["transfer_syntax_uid"], job.get("frames"), []
     try:
-        transcode_file(
-            Path(job["source"]),
-            Path(job["target"]),
-            transfer_syntax_uid=job["transfer_syntax_uid"],
-            limits=limits,
-        )
+        if frames is None:
+            transcode_file(source, target, transfer_syntax_uid=syntax, limits=limits)
+        else:
+            lengths = transcode_frames(source, target, frames=frames, transfer_syntax_uid=syntax, limits=limits)
     except EchonodeError as error:
         return {"ok": False, "kind": type(error).__name__, "detail": str(error)}
     except MemoryError:
         return {"ok": False, "kind": BudgetExceeded.__name__, "detail": "decoding ran out of memory"}
     except Exception as error:  # noqa: BLE001 - the edge: whatever a decoder throws, the peer gets a failure
         return {"ok": False, "kind": "Undecodable", "detail": f"the decoder failed: {type(error).__name__}"}
-    return {"ok": True}
+    return {"ok": True, "lengths": lengths}
 
 
 def main() -> None:

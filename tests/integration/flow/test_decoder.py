@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from echonode.archive.blobs import LocalBlobs
-from echonode.core.errors import BudgetExceeded, Undecodable
+from echonode.core.errors import BudgetExceeded, NotFound, Undecodable
 from echonode.core.settings import LimitsSection
 from echonode.dicom.transcode import EXPLICIT_LE
-from echonode.dimse.decoding import Decoder
+from echonode.flow.decoding import Decoder
 from tests.support.waiting import process_is_alive, wait_until
 
 
@@ -61,3 +62,29 @@ def test_reasons_come_back(loop: Path, tmp_path: Path) -> None:
             pass
     finally:
         decoder.close()
+
+
+def test_frames_come_in_the_order_asked_for_and_leave_no_file(loop: Path, tmp_path: Path) -> None:
+    decoder = Decoder(limits=LimitsSection(), blobs=LocalBlobs(tmp_path))
+    try:
+        file, lengths = decoder.frames(loop, EXPLICIT_LE, (3, 0, 3))
+        with file:
+            frames = [file.read(length) for length in lengths]
+            assert not file.read(1)
+        assert frames[0] == frames[2] != frames[1]
+        with pytest.raises(NotFound, match="30 frames"):
+            decoder.frames(loop, EXPLICIT_LE, (30,))
+        assert not list(tmp_path.rglob("*.part"))
+    finally:
+        decoder.close()
+
+
+def test_the_process_ends_with_its_owner(loop: Path, tmp_path: Path) -> None:
+    """An application that is dropped leaves no decoder behind."""
+    decoder = Decoder(limits=LimitsSection(), blobs=LocalBlobs(tmp_path))
+    decoder.object(loop, EXPLICIT_LE).close()
+    assert decoder._process is not None
+    process = decoder._process.pid
+    del decoder
+    gc.collect()
+    assert not process_is_alive(process)
