@@ -25,11 +25,14 @@ from typing import TYPE_CHECKING
 from echonode.archive.activity import process_name
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
-from echonode.core.configuration import Configuration, load_configuration
+from echonode.archive.vitals import VitalsWriter
+from echonode.core.configuration import Configuration, load_configuration, refuse_strangers
 from echonode.core.errors import ConfigurationError, EchonodeError
 from echonode.core.ports import Executor
+from echonode.core.tally import Tally
 from echonode.core.task import installed_tasks
 from echonode.execution.slots import slots_of
+from echonode.flow.counted import CountedIngest
 from echonode.flow.ingest import Ingest
 from echonode.flow.route import plan
 from echonode.logs import configure_logging
@@ -66,10 +69,11 @@ def open_catalogue(configuration: Configuration) -> Catalogue:
     return Catalogue(configuration.model_paths)
 
 
-def open_ingest(configuration: Configuration, archive: Archive) -> Ingest:
-    """The door that every object comes in through, with routes.toml as its planner."""
+def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally | None = None) -> Ingest:
+    """The door that every object comes in through, with routes.toml as its planner; `tally` counts them."""
     routes, settings = configuration.routes, configuration.node
-    return Ingest(
+    return CountedIngest(
+        tally=tally or Tally(),
         archive=archive,
         blobs=open_blobs(configuration),
         planner=lambda facts: plan(facts, routes, settings),
@@ -108,10 +112,12 @@ def serve(configuration: Configuration) -> int:
     middle of an object finish, and gives back runs.
 
     Raises:
-        ConfigurationError: the port is taken, another node uses the data folder, or the database does not fit.
+        ConfigurationError: the port is taken, another node uses the data folder, the database does not fit, or the
+            web edge would be open to everybody.
         StorageUnavailable: the database cannot be reached.
     """
     configure_logging(configuration.node.log, process="supervisor")
+    refuse_strangers(configuration)
     slots_of(configuration.node.execution, cuda_devices=lambda: 0)
     _warn_of_routes(configuration)
     with (
@@ -134,17 +140,19 @@ def run_acceptor_process(folder: Path, descriptor: int) -> None:
     stop = child_of_supervisor()
     configuration = load_configuration(folder)
     configure_logging(configuration.node.log, process="acceptor")
-    archive = open_archive(configuration)
+    archive, tally = open_archive(configuration), Tally()
     try:
-        run_acceptor(
-            configuration,
-            ingest=open_ingest(configuration, archive),
-            archive=archive,
-            stop=stop,
-            sock=socket.socket(fileno=descriptor),
-            blobs=open_blobs(configuration),
-            ready=lambda _port: say_ready(),
-        )
+        with VitalsWriter(configuration.root, role="acceptor", tally=tally).keeping():
+            run_acceptor(
+                configuration,
+                ingest=open_ingest(configuration, archive, tally=tally),
+                archive=archive,
+                stop=stop,
+                sock=socket.socket(fileno=descriptor),
+                blobs=open_blobs(configuration),
+                ready=lambda _port: say_ready(),
+                tally=tally,
+            )
     finally:
         archive.close()
 
@@ -157,17 +165,19 @@ def run_web_process(folder: Path, descriptor: int) -> None:
     stop = child_of_supervisor()
     configuration = load_configuration(folder)
     configure_logging(configuration.node.log, process="web")
-    archive = open_archive(configuration)
+    archive, tally = open_archive(configuration), Tally()
     services = Services(
         configuration=configuration,
         archive=archive,
         blobs=open_blobs(configuration),
-        ingest=open_ingest(configuration, archive),
+        ingest=open_ingest(configuration, archive, tally=tally),
         catalogue=open_catalogue(configuration),
         clock=time.time,
+        tally=tally,
     )
     try:
-        run_web(services, sock=socket.socket(fileno=descriptor), stop=stop, ready=say_ready)
+        with VitalsWriter(configuration.root, role="web", tally=tally).keeping():
+            run_web(services, sock=socket.socket(fileno=descriptor), stop=stop, ready=say_ready)
     finally:
         archive.close()
 
@@ -191,11 +201,11 @@ def run_worker_process(folder: Path) -> None:
         leases = Leases(archive.work, owner=process_name(), seconds=settings.work.lease_seconds)
         taken = take_over(archive, leases, host=f"{socket.gethostname()}/")
         clear_spool(blobs)
-        executor = open_executor(configuration)
+        executor, tally = open_executor(configuration), Tally()
         publisher = Publisher(
             archive=archive,
             blobs=blobs,
-            ingest=open_ingest(configuration, archive),
+            ingest=open_ingest(configuration, archive, tally=tally),
             routes=routes,
             settings=settings,
             clock=time.time,
@@ -209,6 +219,7 @@ def run_worker_process(folder: Path) -> None:
             settings=settings,
             leases=leases,
             clock=time.time,
+            tally=tally,
         )
         sender = open_sender(configuration)
         delivery = Delivery(
@@ -218,6 +229,10 @@ def run_worker_process(folder: Path) -> None:
             settings=settings.work,
             leases=leases,
             clock=time.time,
+            tally=tally,
+        )
+        vitals = VitalsWriter(
+            configuration.root, role="worker", tally=tally, report=lambda: {"executor": executor.health()}
         )
         scheduler = schedule(
             sweeps(archive, blobs, settings, strays=lambda: runs.refuse_strays() + delivery.refuse_strays())
@@ -225,7 +240,8 @@ def run_worker_process(folder: Path) -> None:
         LOG.info("worker is ready", extra={"taken_over": taken, "owner": leases.owner})
         say_ready()
         try:
-            work(runs, delivery, leases, poll_seconds=settings.work.poll_seconds, stop=stop)
+            with vitals.keeping():
+                work(runs, delivery, leases, poll_seconds=settings.work.poll_seconds, stop=stop, tally=tally)
         finally:
             scheduler.shutdown(wait=False)
             executor.shutdown()

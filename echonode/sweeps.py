@@ -15,6 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
+from echonode.archive.vitals import fold_vitals
 from echonode.core.settings import NodeSettings
 from echonode.flow.orphans import sweep_orphans
 from echonode.flow.settle import settle
@@ -44,6 +45,7 @@ def sweeps(archive: Archive, blobs: LocalBlobs, settings: NodeSettings, *, stray
             run=lambda: len(settle(archive, settings.settle)),
         ),
         Sweep(name="strays", every_seconds=10.0, run=strays),
+        Sweep(name="counts of dead processes", every_seconds=60.0, run=lambda: fold_vitals(blobs.root)),
         Sweep(name="room on disk", every_seconds=60.0, run=lambda: watch_disk(blobs, settings)),
         Sweep(name="parts of dead processes", every_seconds=HOUR, run=blobs.sweep_parts),
         Sweep(

@@ -77,7 +77,7 @@ class Activity:
             owners = connection.execute(
                 select(ASSOCIATION.c.owner).where(ASSOCIATION.c.closed_at.is_(None)).distinct()
             ).scalars()
-            dead = [owner for owner in owners if owner.startswith(f"{host}/") and not _alive(owner)]
+            dead = [owner for owner in owners if owner.startswith(f"{host}/") and not is_alive(owner)]
         if not dead:
             return 0
         ended = and_(ASSOCIATION.c.owner.in_(dead), ASSOCIATION.c.closed_at.is_(None))
@@ -139,7 +139,8 @@ def process_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
 
 
-def _alive(owner: str) -> bool:
+def is_alive(owner: str) -> bool:
+    """Whether the process of that name lives, for a name of this host."""
     _, pid, started = owner.rsplit("/", 2)
     return _started(int(pid)) == started
 

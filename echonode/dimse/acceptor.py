@@ -17,6 +17,7 @@ from echonode.core.configuration import Configuration
 from echonode.core.errors import EchonodeError, ProtocolViolation
 from echonode.core.identity import new_id
 from echonode.core.ports import BlobStore
+from echonode.core.tally import Tally
 from echonode.dimse.admission import Rejection, admit, printable
 from echonode.dimse.decoding import Decoder
 from echonode.dimse.desk import Caller, Desk, Door, RefusalWriter
@@ -77,18 +78,22 @@ def run_acceptor(
     sock: socket.socket | None = None,
     blobs: BlobStore | None = None,
     ready: Callable[[int], None] | None = None,
+    tally: Tally | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish what is in the middle of a message and return.
 
     `ready` is told the port once connections are taken. Several processes may run this on one port (SO_REUSEPORT).
+    `tally` counts associations and refusals; it pulses with the accept loop.
     """
     listener = sock or listen(configuration)
-    refusals = RefusalWriter(archive.refusals)
+    tally = tally or Tally()
+    refusals = RefusalWriter(archive.refusals, tally=tally)
     desk = Desk(
         configuration=configuration,
         door=ingest,
         blobs=blobs or archive.blobs,
         refusals=refusals,
+        tally=tally,
     )
     acceptor = Acceptor(listener, desk=desk, archive=archive, stop=stop)
     try:
@@ -120,6 +125,7 @@ class Acceptor:
         self._hall.watch(self._listener)
         try:
             while not self._stop.is_set():
+                self._desk.tally.pulse()
                 for greeting in self._hall.ready(timeout=_POLL_SECONDS):
                     if greeting is None:
                         self._accept()
@@ -180,6 +186,7 @@ class Acceptor:
             settings=self._desk.configuration.node,
             peers=self._desk.configuration.peers,
         )
+        self._desk.tally.count("associations", "rejected" if isinstance(decision, Rejection) else "accepted")
         if isinstance(decision, Rejection):
             self._dismiss(
                 greeting.sock,
@@ -273,6 +280,7 @@ class Acceptor:
         bound = log.bind(correlation_id=caller.correlation_id)
         bound.info("association", calling_ae=caller.calling_ae, address=caller.address, contexts=len(answers))
         began = time.monotonic()
+        self._desk.tally.count("associations_open")
         try:
             if is_receive_only(answers):
                 self._receive(sock, body=body, caller=caller, answers=answers)
@@ -301,6 +309,7 @@ class Acceptor:
                 self._hosts[caller.address] -= 1
                 if self._hosts[caller.address] <= 0:
                     del self._hosts[caller.address]
+            self._desk.tally.count("associations_open", by=-1)
             self._closed(caller)
             bound.info("association ended", seconds=round(time.monotonic() - began, 3))
 

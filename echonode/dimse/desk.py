@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -13,6 +13,7 @@ from echonode.core.configuration import Configuration
 from echonode.core.peers import Right
 from echonode.core.ports import BlobStore
 from echonode.core.received import Receipt, ReceivedObject
+from echonode.core.tally import Tally
 from echonode.dimse.admission import printable
 
 log = structlog.get_logger(__name__)
@@ -56,8 +57,8 @@ class RefusalWriter:
     What waits is bounded; equal refusals that wait together are written once.
     """
 
-    def __init__(self, book: RefusalBook) -> None:
-        self._book = book
+    def __init__(self, book: RefusalBook, *, tally: Tally | None = None) -> None:
+        self._book, self._tally = book, tally or Tally()
         self._queue: queue.Queue[tuple[str, str, str, str, str] | None] = queue.Queue(maxsize=_WAITING)
         self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
         self._thread.start()
@@ -65,6 +66,7 @@ class RefusalWriter:
     def record(self, *, what: str, calling_ae: str, address: str, reason: str, advice: str) -> None:
         """Log the refusal now and have it written soon; dropped when more wait than anybody will read."""
         title = printable(calling_ae, limit=16)
+        self._tally.count("refusals", what)
         log.warning("refused", what=what, calling_ae=title, address=address, reason=reason, advice=advice)
         try:
             self._queue.put_nowait((what, title, address, reason, advice))
@@ -105,3 +107,4 @@ class Desk:
     door: Door
     blobs: BlobStore
     refusals: RefusalWriter
+    tally: Tally = field(default_factory=Tally)

@@ -212,6 +212,7 @@ class Lane:
                     "doing": state.doing,
                     "pid": state.pid,
                     "runs": state.runs,
+                    "failures": state.failures,
                     "last_failure": state.last_failure,
                 }
                 for state in (replace(worker.state) for worker in self._workers)

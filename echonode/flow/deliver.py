@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from echonode.core.query import StoredInstance
 from echonode.core.routes import RoutesFile
 from echonode.core.settings import WorkSection
 from echonode.core.states import WorkState
+from echonode.core.tally import Tally
 from echonode.core.work import WorkItem, WorkKind, WorkRequest
 from echonode.flow.contract import names_another
 from echonode.flow.leases import Leases
@@ -59,9 +61,10 @@ class Delivery:
         settings: WorkSection,
         leases: Leases,
         clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
         self._archive, self._sender, self._settings = archive, sender, settings
-        self._leases, self._clock = leases, clock
+        self._leases, self._clock, self._tally = leases, clock, tally or Tally()
         self._peers = {destination.name: destination.peer for destination in routes.destination}
 
     @property
@@ -143,7 +146,17 @@ class Delivery:
                 )
         except IllegalTransition as error:  # canceled or reaped meanwhile
             LOG.warning("a delivery was not ours to end", extra={"workitem": item.id, "reason": str(error)})
+        else:
+            self._count_delivered(item, destination)
         self._leases.drop(item.id)
+
+    def _count_delivered(self, item: WorkItem, destination: str) -> None:
+        now = self._clock()
+        self._tally.count("deliveries", destination, "delivered")
+        self._tally.observe("delivery_lag_seconds", destination, seconds=now - item.created_at)
+        with contextlib.suppress(EchonodeError):  # the run may be gone; a number more or less harms nobody
+            arrived = self._archive.work.get(str(item.payload.get("run", ""))).created_at
+            self._tally.observe("store_to_delivery_seconds", destination, seconds=now - arrived)
 
     def _failed(self, item: WorkItem, reason: str, *, dead: bool = False) -> None:
         last = dead or item.attempts >= item.max_attempts
@@ -174,6 +187,7 @@ class Delivery:
         except EchonodeError as error:
             LOG.warning("a delivery was not ours to end", extra={"workitem": item.id, "reason": str(error)})
         self._leases.drop(item.id)
+        self._tally.count("deliveries", item.queue, "dead letter" if last else "failed")
         level = logging.WARNING if last else logging.INFO
         LOG.log(level, "not delivered", extra={"destination": item.queue, "workitem": item.id, "reason": reason})
 

@@ -36,6 +36,7 @@ from echonode.core.query import StoredInstance
 from echonode.core.results import Ineligible, Loop, RunOutcome
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
+from echonode.core.tally import Tally
 from echonode.core.work import WorkItem, WorkKind
 from echonode.derive.cine import KIND, cine_uid
 from echonode.flow.contract import names_another, refusal_of
@@ -74,10 +75,12 @@ class Runs:
         settings: NodeSettings,
         leases: Leases,
         clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
         self._archive, self._blobs, self._catalogue = archive, blobs, catalogue
         self._executor, self._publisher = executor, publisher
         self._settings, self._leases, self._clock = settings, leases, clock
+        self._tally = tally or Tally()
         self._ends = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
         self._open: set[str] = set()
         self._open_lock = threading.Lock()
@@ -254,6 +257,8 @@ class Runs:
                 self._audit(connection, item, event, dict(outcome) | {"deliver_to": [d.queue for d in deliveries]})
         except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
+        else:
+            self._count(item, outcome)
         self._leases.drop(item.id)
         self.changed.set()
         LOG.info(event, extra=_named(item) | {"result": outcome["result"], "reason": outcome.get("reason", "")})
@@ -281,8 +286,18 @@ class Runs:
         except EchonodeError as problem:
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(problem)})
         self._leases.drop(item.id)
+        self._tally.count("runs", item.queue, "given up" if last else "failed")
         self.changed.set()
         LOG.warning("run given up" if last else "run failed", extra=_named(item) | {"reason": reason})
+
+    def _count(self, item: WorkItem, outcome: Mapping[str, Any]) -> None:
+        self._tally.count("runs", item.queue, outcome["result"])
+        if "seconds" in outcome:
+            self._tally.observe("run_seconds", item.queue, seconds=outcome["seconds"])
+        if outcome["result"] == "published":
+            self._tally.now("last_result_timestamp_seconds", item.queue)
+            # a run is planned in the transaction that stores its loop
+            self._tally.observe("store_to_result_seconds", item.queue, seconds=self._clock() - item.created_at)
 
     def _closed(self, spool: Path) -> None:
         shutil.rmtree(spool, ignore_errors=True)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from echonode.core.errors import EchonodeError
+from echonode.core.tally import Tally
 from echonode.flow.deliver import Delivery
 from echonode.flow.leases import Leases
 from echonode.flow.run import Runs
@@ -15,8 +16,20 @@ LOG = logging.getLogger(__name__)
 PAUSE_AFTER_FAULT_SECONDS = 1.0
 
 
-def work(runs: Runs, delivery: Delivery, leases: Leases, *, poll_seconds: float, stop: threading.Event) -> None:
-    """Work until `stop`, then give back what is in hand. A slow destination holds up no other, and no run."""
+def work(
+    runs: Runs,
+    delivery: Delivery,
+    leases: Leases,
+    *,
+    poll_seconds: float,
+    stop: threading.Event,
+    tally: Tally | None = None,
+) -> None:
+    """Work until `stop`, then give back what is in hand. A slow destination holds up no other, and no run.
+
+    `tally` pulses with the loop of the runs.
+    """
+    pulse = (tally or Tally()).pulse
     loops = [threading.Thread(target=leases.beat, args=(stop,), name="heartbeat", daemon=True)]
     for destination in delivery.destinations:
         step = _delivering(delivery, destination)
@@ -32,7 +45,7 @@ def work(runs: Runs, delivery: Delivery, leases: Leases, *, poll_seconds: float,
     for loop in loops:
         loop.start()
     try:
-        _repeat(runs.step, stop, poll=lambda: _wait_for_change(runs, poll_seconds))
+        _repeat(_pulsing(runs.step, pulse), stop, poll=lambda: _wait_for_change(runs, poll_seconds))
     finally:
         runs.stop()
         for loop in loops:
@@ -42,6 +55,14 @@ def work(runs: Runs, delivery: Delivery, leases: Leases, *, poll_seconds: float,
 
 def _delivering(delivery: Delivery, destination: str) -> Callable[[], int]:
     return lambda: delivery.step(destination)
+
+
+def _pulsing(step: Callable[[], int], pulse: Callable[[], None]) -> Callable[[], int]:
+    def turn() -> int:
+        pulse()
+        return step()
+
+    return turn
 
 
 def _wait_for_change(runs: Runs, seconds: float) -> object:

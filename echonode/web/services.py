@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.configuration import Configuration
 from echonode.core.settings import LimitsSection, WebSection
+from echonode.core.tally import Tally
 from echonode.flow.ingest import Ingest
 from echonode.registry.catalogue import Catalogue
 
@@ -23,6 +24,7 @@ class Services:
     ingest: Ingest
     catalogue: Catalogue
     clock: Callable[[], float]
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def web(self) -> WebSection:

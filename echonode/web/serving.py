@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 import uvicorn
 import uvloop
 
+from echonode.core.tally import Tally
 from echonode.web.app import build_app
+from echonode.web.connection import connection_class
 from echonode.web.services import Services
 
 WATCH_SECONDS = 0.1
@@ -40,7 +43,7 @@ def run_web(services: Services, *, sock: socket.socket, stop: threading.Event, r
     config = uvicorn.Config(
         build_app(services),
         loop="uvloop",
-        http="httptools",
+        http=connection_class(web),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -50,20 +53,22 @@ def run_web(services: Services, *, sock: socket.socket, stop: threading.Event, r
         log_config=None,
         timeout_keep_alive=int(web.idle_seconds),
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        limit_concurrency=web.connections,
-        h11_max_incomplete_event_size=web.max_header_bytes,
+        limit_concurrency=web.connections + 1,
     )
+    for name in ("uvicorn", "uvicorn.error"):  # what it has to say of a request, the application has said already
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     server = _Server(config, ready)
 
     async def serve() -> None:
-        watch = asyncio.create_task(_watch(server, stop))
+        watch = asyncio.create_task(_watch(server, stop, services.tally))
         await server.serve(sockets=[sock])
         watch.cancel()
 
     uvloop.run(serve())
 
 
-async def _watch(server: uvicorn.Server, stop: threading.Event) -> None:
+async def _watch(server: uvicorn.Server, stop: threading.Event, tally: Tally) -> None:
     while not stop.is_set():
+        tally.pulse()
         await asyncio.sleep(WATCH_SECONDS)
     server.should_exit = True
