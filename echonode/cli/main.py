@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from echonode import __version__
-from echonode.cli import demo, models, network, peers, quarantine, reference, routes, run_group, serve, study, work
+from echonode.cli import (
+    demo,
+    models,
+    network,
+    peers,
+    quarantine,
+    reference,
+    routes,
+    run_group,
+    serve,
+    study,
+    token,
+    work,
+)
 from echonode.cli.screen import complain
 from echonode.core.errors import EchonodeError
 
@@ -48,6 +61,7 @@ app.command("send")(network.send_command)
 app.command("query")(network.query_command)
 app.command("retrieve")(network.retrieve_command)
 app.add_typer(peers.app)
+app.add_typer(token.app)
 app.add_typer(run_group.app)
 app.add_typer(routes.app)
 app.command("request")(study.request_command)

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from echonode.core.peers import Peer, PeersFile
 from echonode.core.routes import Conditions, Destination, Route, RoutesFile
 from echonode.core.settings import NodeSettings, Section
+from echonode.core.tokens import Token, TokensFile
 
 WIDTH = 116
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"))
@@ -37,6 +38,8 @@ TABLES: tuple[tuple[str, str, type[Section]], ...] = (
     ("routes.toml", "[[route]]", Route),
     ("routes.toml", "[route.when]", Conditions),
     ("routes.toml", "[[destination]]", Destination),
+    ("tokens.toml", "", TokensFile),
+    ("tokens.toml", "[[token]]", Token),
 )
 
 

@@ -23,6 +23,9 @@ def serve_command(
     """Run the node until SIGTERM or Ctrl-C; its log goes to standard error."""
     configuration = configuration_of(config)
     if check:
+        from echonode.core.configuration import refuse_strangers
+
+        refuse_strangers(configuration)
         check_models(configuration)
         _describe(configuration)
         return

@@ -1,9 +1,9 @@
-"""Reading the three files of `ae_config/`; an error names file, key and what was expected, in one line."""
+"""Reading the files of `ae_config/`; an error names file, key and what was expected, in one line."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,19 +13,21 @@ from echonode.core.errors import ConfigurationError
 from echonode.core.peers import PeersFile
 from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings, Section
+from echonode.core.tokens import TokensFile, is_open_to_strangers
 
 S = TypeVar("S", bound=Section)
-NODE_FILE, PEERS_FILE, ROUTES_FILE = "node.toml", "peers.toml", "routes.toml"
+NODE_FILE, PEERS_FILE, ROUTES_FILE, TOKENS_FILE = "node.toml", "peers.toml", "routes.toml", "tokens.toml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """The three files, read and checked against each other; every path is absolute."""
+    """The files, read and checked against each other; every path is absolute."""
 
     folder: Path
     node: NodeSettings
     peers: PeersFile
     routes: RoutesFile
+    tokens: TokensFile = field(default_factory=TokensFile)
 
     @property
     def root(self) -> Path:
@@ -77,6 +79,7 @@ def load_configuration(folder: Path) -> Configuration:
         node=read_section(folder / NODE_FILE, NodeSettings),
         peers=read_section(folder / PEERS_FILE, PeersFile),
         routes=read_section(folder / ROUTES_FILE, RoutesFile),
+        tokens=read_section(folder / TOKENS_FILE, TokensFile),
     )
     for destination in configuration.routes.destination:
         peer = configuration.peers.named(destination.peer)
@@ -86,6 +89,20 @@ def load_configuration(folder: Path) -> Configuration:
                 f"{folder / ROUTES_FILE}: destination.{destination.name}.peer: {destination.peer!r} {lacks}"
             )
     return configuration
+
+
+def refuse_strangers(configuration: Configuration) -> None:
+    """Nothing, when the web edge can be reached from this machine alone or asks for tokens.
+
+    Raises:
+        ConfigurationError: it would be open to everybody on the network.
+    """
+    web = configuration.node.web
+    if is_open_to_strangers(web, configuration.tokens):
+        raise ConfigurationError(
+            f"{configuration.folder / NODE_FILE}: web.host: {web.host} is not loopback and there is no token; "
+            "`echonode token create NAME --right query --right retrieve` makes one"
+        )
 
 
 def _first_complaint(error: ValidationError) -> str:

@@ -142,3 +142,33 @@ class IllegalTransition(EchonodeError):
 
 class ProtocolViolation(BadInput):
     """A peer's bytes break PS3.7 or PS3.8 so that the association cannot go on; it is aborted."""
+
+
+class NotAcceptable(BadInput):
+    """Nothing that the client accepts can be made of what it asked for; the message names what could be had."""
+
+    http_status = 406
+
+
+class TooLarge(BadInput):
+    """A request is larger than the limit that its setting names."""
+
+    http_status = 413
+
+
+class TooSlow(BadInput):
+    """A request stayed silent in the middle of its body."""
+
+    http_status = 408
+
+
+class UnsupportedMedia(BadInput):
+    """A request carries a media type or an encoding that is not taken here."""
+
+    http_status = 415
+
+
+class Unauthenticated(NotAuthorised):
+    """The request carries no token, or one that is not known."""
+
+    http_status = 401

@@ -13,6 +13,11 @@ from echonode.core.text import one_line
 
 LOG = logging.getLogger(__name__)
 LONGEST = 400
+_HEADERS = {
+    503: {"Retry-After": "10"},
+    507: {"Retry-After": "60"},
+    401: {"WWW-Authenticate": 'Bearer realm="echonode"'},
+}
 
 
 def refused(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -23,8 +28,7 @@ def refused(status: int, reason: str, headers: dict[str, str] | None = None) -> 
 async def on_echonode_error(_request: Request, error: Exception) -> Response:
     """The HTTP code that the error carries, and its one line."""
     assert isinstance(error, EchonodeError)
-    headers = {"Retry-After": "10"} if error.http_status == 503 else None
-    return refused(error.http_status, str(error), headers)
+    return refused(error.http_status, str(error), _HEADERS.get(error.http_status))
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Response:
