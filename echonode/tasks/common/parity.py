@@ -6,6 +6,7 @@ sets stands in their JSON files and arrays; rules and tolerances stand in the ta
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import zlib
@@ -174,6 +175,21 @@ def strided(values: torch.Tensor | NDArray[Any], step: int, count: int) -> NDArr
     """Every `step`-th value of the flattened array, the first `count` of them."""
     flat = values.detach().cpu().numpy().reshape(-1) if isinstance(values, torch.Tensor) else values.reshape(-1)
     return flat[::step][:count]
+
+
+def formula_video(count: int, height: int, width: int, k: int) -> NDArray[np.uint8]:
+    """The video of the rules, uint8 (T, H, W, 3), channels as OpenCV decodes them: blue, green, red."""
+    y, x, c = np.ogrid[0:height, 0:width, 0:3]
+    video = np.empty((count, height, width, 3), np.uint8)
+    for t in range(count):
+        video[t] = (13 * k * t + 3 * y + 5 * x + 29 * c + (x * y * (t + k)) % 97) % 256
+    return video
+
+
+def formula_video_row(network: str, name: str, video: NDArray[np.uint8], sha256: str) -> ParityRow:
+    """Whether the video is the one that the set was made with: 0, or 1 where its digest is another."""
+    same = hashlib.sha256(np.ascontiguousarray(video).tobytes()).hexdigest() == sha256
+    return ParityRow(network=network, quantity=f"{name} video", difference=0.0 if same else 1.0, tolerance=0.0)
 
 
 def _kind(key: str, value: torch.Tensor, slopes: set[str]) -> Kind:

@@ -150,7 +150,7 @@ class AttentionBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, T, H, W) -> the same."""
         x = x + self.pos_embed(x)
-        tokens = x.flatten(2).transpose(1, 2)
+        tokens: torch.Tensor = x.flatten(2).transpose(1, 2)
         tokens = tokens + self.attn(self.norm1(tokens))
         tokens = tokens + self.mlp(self.norm2(tokens))
         return tokens.transpose(1, 2).reshape(x.shape)

@@ -1,0 +1,86 @@
+"""A package's networks, loaded once: clips in, ejection fractions in percent and embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Literal, cast
+
+import torch
+from torch import nn
+
+from echonode.core.errors import PackageInvalid
+from echonode.core.package import Package
+from echonode.tasks.common.checkpoint import load_weights, shapes_of
+from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.r2plus1d import features
+from echonode.tasks.ejection_fraction.net import build
+
+Method = Literal["regressor", "head", "embedding", "r2plus1d"]
+ROLES: Final[dict[Method, tuple[tuple[str, str], ...]]] = {
+    "regressor": (("encoder", "uniformer-small"), ("regressor", "ef-regressor")),
+    "head": (("encoder", "uniformer-small"),),
+    "embedding": (("encoder", "uniformer-small"),),
+    "r2plus1d": (("encoder", "r2plus1d-18"),),
+}
+GPU_BATCH: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Estimate:
+    """What the networks say of one clip: percent, None where they were trained for none, and its embedding."""
+
+    percent: float | None
+    embedding: torch.Tensor
+
+
+class Estimator:
+    """Runs `method` on `device`; one clip at a time on a CPU, where a batch is no faster."""
+
+    def __init__(self, networks: dict[str, nn.Module], *, method: Method, device: torch.device) -> None:
+        self._networks = {role: net.eval().requires_grad_(False).to(device) for role, net in networks.items()}
+        self.method = method
+        self._device = device
+        self._batch = 1 if device.type == "cpu" else GPU_BATCH
+
+    def estimates(self, clips: Iterable[torch.Tensor]) -> Iterator[Estimate]:
+        """For each clip float32 (3, T, H, W), in order."""
+        waiting = iter(clips)
+        while batch := list(islice(waiting, self._batch)):
+            with torch.inference_mode():
+                values, embeddings = self.values(torch.stack(batch).to(self._device))
+            for value, embedding in zip(values.float().cpu().tolist(), embeddings.float().cpu(), strict=True):
+                yield Estimate(percent=None if self.method == "embedding" else value, embedding=embedding)
+
+    def values(self, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Percent (N,) and embeddings (N, 512) of clips (N, 3, T, H, W)."""
+        encoder = self._networks["encoder"]
+        if self.method == "r2plus1d":
+            embedding = features(encoder, clips)
+            return encoder.get_submodule("fc")(embedding)[:, 0], embedding
+        head, embedding = encoder(clips)
+        answer = self._networks["regressor"](embedding) if self.method == "regressor" else head
+        return answer[:, 0], embedding
+
+
+def open_estimator(package: Package, *, device: str, threads: int) -> Estimator:
+    """The networks of a package, on `device`.
+
+    Raises:
+        PackageInvalid: the method is unknown, or a network is missing.
+        CheckpointRefused: the weights do not fit.
+    """
+    place = open_device(device, threads=threads)
+    method = package.config.get("method")
+    if method not in ROLES:
+        raise PackageInvalid(f"{package.name}: config.method: {', '.join(ROLES)} is expected, not {method!r}")
+    networks = {}
+    for role, architecture in ROLES[method]:
+        if package.architecture.get(role) != architecture or role not in package.weights:
+            raise PackageInvalid(f"{package.name}: method {method} needs {architecture} as {role}")
+        outputs = int(package.config.get("outputs", 1))
+        network = build(architecture) if role == "regressor" else build(architecture, outputs=outputs)
+        network.load_state_dict(load_weights(package.weights[role], shapes_of(network)))
+        networks[role] = network
+    return Estimator(networks, method=cast(Method, method), device=place)
