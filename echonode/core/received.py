@@ -60,6 +60,7 @@ class Receipt:
     http_status: int = 200
     sop_instance_uid: str = ""
     sop_class_uid: str = ""
+    series_uid: str = ""
     study_uid: str = ""
     detail: str = ""
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from echonode.core.peers import Right
 from echonode.core.settings import DimseSection
+from echonode.dicom.storage import storable
 from echonode.dimse.classes import (
     EXPLICIT_LE,
     FIND_CLASSES,
@@ -13,17 +14,11 @@ from echonode.dimse.classes import (
     IMPLICIT_LE,
     MOVE_CLASSES,
     QUERY_RETRIEVE_CLASSES,
-    STORAGE_CLASSES,
     UNCOMPRESSED,
     VERIFICATION,
     storage_syntaxes,
 )
 from echonode.dimse.pdu import AssociateRequest, ContextAnswer, ContextResult, ProposedContext, Roles
-
-
-def storable(settings: DimseSection) -> frozenset[str]:
-    """SOP classes that this node stores."""
-    return frozenset(STORAGE_CLASSES) | frozenset(settings.private_classes)
 
 
 def _needed(abstract_syntax: str) -> Right | None:

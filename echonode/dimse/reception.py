@@ -15,10 +15,10 @@ from echonode.core.errors import EchonodeError
 from echonode.core.peers import Right
 from echonode.core.received import ReceivedObject
 from echonode.dicom.part10 import part10_head
+from echonode.dicom.storage import storable
 from echonode.dimse.admission import printable
 from echonode.dimse.command import Command, Status
 from echonode.dimse.desk import Caller, Desk
-from echonode.dimse.negotiation import storable
 
 _CHECK_EVERY_BYTES = 64 << 20
 log = structlog.get_logger(__name__)
