@@ -43,6 +43,8 @@ _PLUGINS = {
     "1.2.840.10008.1.2.4.202": "pylibjpeg",
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
 }
+DECODABLE = NATIVE | JPEG | VIDEO | _PLUGINS.keys()
+"""Transfer syntaxes whose pixels can be decoded, videos as a whole."""
 _LOSSLESS_JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (57, 70, 80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))
 
