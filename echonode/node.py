@@ -32,6 +32,7 @@ from echonode.core.ports import Executor
 from echonode.core.tally import Tally
 from echonode.core.task import installed_tasks
 from echonode.execution.slots import slots_of
+from echonode.flow.composing import composer
 from echonode.flow.counted import CountedIngest
 from echonode.flow.ingest import Ingest
 from echonode.flow.route import plan
@@ -61,7 +62,12 @@ def open_archive(configuration: Configuration, *, migrate: bool = False) -> Arch
         ConfigurationError: a wrong URL, or a database of another revision.
         StorageUnavailable: the database cannot be reached.
     """
-    return Archive.open(configuration.database_url, migrate=migrate, blobs=open_blobs(configuration))
+    return Archive.open(
+        configuration.database_url,
+        migrate=migrate,
+        blobs=open_blobs(configuration),
+        composer=composer(configuration.node.limits),
+    )
 
 
 def open_catalogue(configuration: Configuration) -> Catalogue:
@@ -166,6 +172,7 @@ def run_web_process(folder: Path, descriptor: int) -> None:
     configuration = load_configuration(folder)
     configure_logging(configuration.node.log, process="web")
     archive, tally = open_archive(configuration), Tally()
+    vitals = VitalsWriter(configuration.root, role="web", tally=tally)
     services = Services(
         configuration=configuration,
         archive=archive,
@@ -174,9 +181,10 @@ def run_web_process(folder: Path, descriptor: int) -> None:
         catalogue=open_catalogue(configuration),
         clock=time.time,
         tally=tally,
+        vitals=vitals,
     )
     try:
-        with VitalsWriter(configuration.root, role="web", tally=tally).keeping():
+        with vitals.keeping():
             run_web(services, sock=socket.socket(fileno=descriptor), stop=stop, ready=say_ready)
     finally:
         archive.close()

@@ -15,7 +15,9 @@ from echonode.archive.audit import Audit
 from echonode.archive.blobs import LocalBlobs
 from echonode.archive.committer import Committer
 from echonode.archive.conflicts import Conflicts
+from echonode.archive.contents import Composer, Contents
 from echonode.archive.database import Database
+from echonode.archive.gauges import Gauges, read_gauges
 from echonode.archive.index import Index
 from echonode.archive.pauses import Pauses
 from echonode.archive.quarantine import QuarantineShelf
@@ -30,12 +32,13 @@ T = TypeVar("T")
 class Archive:
     """One per process; open it after a fork, not before. Every method is safe to call from many threads."""
 
-    def __init__(self, database: Database, blobs: BlobStore, *, clock: Clock) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, *, clock: Clock, composer: Composer | None = None) -> None:
         self._database = database
         self._committer = Committer(database)
         self.clock = clock
         self.blobs = blobs
         self.index = Index(database, blobs)
+        self.contents = Contents(database, blobs, composer=composer)
         self.work = WorkStore(database, clock=clock)
         self.audit = Audit(database, clock=clock)
         self.refusals = Refusals(database, clock=clock)
@@ -46,11 +49,18 @@ class Archive:
 
     @classmethod
     def open(
-        cls, url: str, *, clock: Clock = time.time, migrate: bool = False, blobs: BlobStore | None = None
+        cls,
+        url: str,
+        *,
+        clock: Clock = time.time,
+        migrate: bool = False,
+        blobs: BlobStore | None = None,
+        composer: Composer | None = None,
     ) -> Archive:
         """The archive at that SQLAlchemy URL; its tables are made or brought up to date with `migrate`.
 
-        `blobs` is where the objects lie; by default the folder of the SQLite file.
+        `blobs` is where the objects lie; by default the folder of the SQLite file. `composer` makes the contents of
+        objects that an older version stored.
 
         Raises:
             ConfigurationError: a wrong URL, or a database of another revision.
@@ -68,7 +78,7 @@ class Archive:
         except BaseException:
             database.close()
             raise
-        return cls(database, blobs, clock=clock)
+        return cls(database, blobs, clock=clock, composer=composer)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """A writing transaction of its own, durable when the block ends, undone when it raises.
@@ -89,6 +99,14 @@ class Archive:
     def reading(self) -> AbstractContextManager[Connection]:
         """A consistent view for reading."""
         return self._database.reading()
+
+    def gauges(self) -> Gauges:
+        """How much waits, now.
+
+        Raises:
+            StorageUnavailable: the database cannot be read.
+        """
+        return read_gauges(self._database, clock=self.clock)
 
     def close(self) -> None:
         """Close every connection; idempotent."""

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from echonode.archive.audit import Audit
 from echonode.archive.database import Database
-from echonode.archive.entry import Entry, identity_of, patient_row, person_columns
+from echonode.archive.entry import Entry, identity_of, patient_row, person_columns, write_words
 from echonode.archive.identity import PatientIdentity
 from echonode.archive.schema import IDENTITY, STUDY
 from echonode.archive.upsert import insert_new
@@ -118,6 +118,8 @@ class Conflicts:
                     **person_columns(identity, kept.attributes),
                 )
             )
+            key = connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == study_uid)).scalar_one()
+            write_words(connection, key, identity.name, instead=True)
             connection.execute(update(IDENTITY).where(_I.study_uid == study_uid).values(open=False))
             self._work.release_study(connection, study_uid)
             self._audit.write(

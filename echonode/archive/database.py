@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from echonode.archive.bare import Bare
 from echonode.archive.schema import REVISION
 from echonode.core.errors import ConfigurationError, StorageUnavailable
 
@@ -40,6 +42,9 @@ class Database:
             raise ConfigurationError("storage.database_url: an SQLite database needs a file")
         self._writing = self._engine(read_only=False)
         self._reading = self._engine(read_only=True)
+        self._readers = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opening = threading.Lock()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -62,6 +67,41 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise StorageUnavailable(f"the database cannot be read: {error.orig}") from error
+
+    def look_up(self, statement: Bare, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The first row of a reading statement that stands alone, or None; the quickest way to one.
+
+        Raises:
+            StorageUnavailable: the database cannot be read.
+        """
+        return next(iter(self.look_up_all(statement, values)), None)
+
+    def look_up_all(self, statement: Bare, values: Mapping[str, Any]) -> list[Sequence[Any]]:
+        """Every row of a reading statement that stands alone: one consistent view, and no transaction around it.
+
+        Raises:
+            StorageUnavailable: the database cannot be read.
+        """
+        if not self.sqlite:
+            with self.reading() as connection:
+                return list(statement.run(connection, values).fetchall())
+        sql, parameters = statement.bind(self._reading.dialect, values)
+        try:
+            return self._own_reader().execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"the database cannot be read: {error}") from error
+
+    def _own_reader(self) -> sqlite3.Connection:
+        """This thread's connection for single statements; a pool's checking out and in costs more than they do."""
+        reader: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+        if reader is None:
+            path = Path(self.url.database or "").resolve().as_uri()
+            reader = sqlite3.connect(f"{path}?mode=ro", uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+            _prepare_reading(reader, None)
+            self._readers.connection = reader
+            with self._opening:
+                self._opened.append(reader)
+        return reader
 
     def migrate(self) -> None:
         """Bring the schema to this version's revision; nothing happens when it is there already."""
@@ -105,6 +145,11 @@ class Database:
         """Close every connection; idempotent."""
         self._writing.dispose()
         self._reading.dispose()
+        with self._opening:
+            for reader in self._opened:
+                reader.close()
+            self._opened.clear()
+            self._readers = threading.local()
 
     def _engine(self, *, read_only: bool) -> Engine:
         try:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from echonode.archive.contents import Content, insert_content
 from echonode.archive.identity import PatientIdentity
-from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
-from echonode.archive.text import date_key, person_name_key, person_name_keys, time_key
-from echonode.archive.upsert import insert_new, is_inserted
+from echonode.archive.schema import INSTANCE, NAME_WORD, PATIENT, SERIES, STUDY, VERSION
+from echonode.archive.text import date_key, name_words, person_name_key, person_name_keys, time_key
+from echonode.archive.upsert import insert_new
 from echonode.core.attributes import ATTRIBUTES
 from echonode.core.identity import digest_of
 from echonode.core.query import Level
@@ -23,7 +24,8 @@ class Entry:
     """What the index keeps of one object.
 
     `sha256` is over the data set's bytes, `blob` is the name in the BlobStore (data set and transfer syntax).
-    `attributes` has DICOM JSON by level, `facts` is `Facts.as_dict()`.
+    `attributes` has DICOM JSON by level, `facts` is `Facts.as_dict()`. An object without `content` gets it when it is
+    first asked for.
     """
 
     sop_instance_uid: str
@@ -37,6 +39,7 @@ class Entry:
     dataset_offset: int
     attributes: Mapping[Level, Mapping[str, Any]]
     facts: Mapping[str, Any]
+    content: Content | None = None
     derived: bool = False
     origin: str = ""
     calling_ae: str = ""
@@ -106,8 +109,11 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
         "attributes": entry.attributes[Level.IMAGE],
         "facts": entry.facts,
     }
-    if not is_inserted(connection, INSTANCE, row):
+    instance_fk = insert_new(connection, INSTANCE, row)
+    if instance_fk is None:
         raise AlreadyIndexed(entry.sop_instance_uid)
+    if entry.content is not None:
+        insert_content(connection, instance_fk, entry.content)
     if not entry.derived:  # what we add ourselves does not make a study unfinished
         connection.execute(_RECEIVED, {"study_fk": study_fk, "now": now})
     return known
@@ -169,6 +175,15 @@ def patient_row(connection: Connection, attributes: Mapping[str, Any], *, study_
     return int(connection.execute(select(PATIENT.c.id).where(PATIENT.c.identity == key)).scalar_one())
 
 
+def write_words(connection: Connection, study_fk: int, name: str, *, instead: bool = False) -> None:
+    """Let fuzzy matching find the study by the words of `name`; `instead` of those that it has."""
+    if instead:
+        connection.execute(delete(NAME_WORD).where(NAME_WORD.c.study_fk == study_fk))
+    rows = [{"study_fk": study_fk, "word": word} for word in sorted(name_words(name))]
+    if rows:
+        connection.execute(insert(NAME_WORD), rows)
+
+
 def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
     attributes, patient = entry.attributes[Level.STUDY], entry.attributes[Level.PATIENT]
     row = {
@@ -191,6 +206,7 @@ def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
     }
     made = insert_new(connection, STUDY, row)
     if made is not None:
+        write_words(connection, made, entry.identity.name)
         return made
     return int(connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == entry.study_uid)).scalar_one())
 

@@ -15,13 +15,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """Head of the migrations in archive/migrations; a database at another revision is not opened."""
 
 METADATA = MetaData(
@@ -114,7 +115,7 @@ INSTANCE = Table(
     METADATA,
     _id(),
     _text("sop_instance_uid", unique=True),
-    Column("series_fk", _ID, ForeignKey("series.id"), nullable=False, index=True),
+    Column("series_fk", _ID, ForeignKey("series.id"), nullable=False),
     Column("study_fk", _ID, ForeignKey("study.id"), nullable=False),
     _text("sop_class_uid"),
     _text("transfer_syntax_uid"),
@@ -133,7 +134,30 @@ INSTANCE = Table(
     _time("received_at"),
     _json("attributes"),
     _json("facts"),
-    Index(None, "study_fk", "sop_class_uid"),
+    Index(None, "series_fk", "hidden"),  # both count without reading a row
+    Index(None, "study_fk", "sop_class_uid", "hidden"),
+)
+
+CONTENT = Table(
+    "content",
+    METADATA,
+    Column("instance_fk", _ID, ForeignKey("instance.id"), primary_key=True, autoincrement=False),
+    _text("metadata"),  # the whole data set but its bulk, as one object of DICOM JSON
+    Column("frames", LargeBinary, nullable=False),  # core/frame_table.py
+    _text("pixel_vr"),
+    Column("rows", Integer, nullable=False),
+    Column("columns", Integer, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("bits_allocated", Integer, nullable=False),
+    _text("photometric"),
+)
+
+NAME_WORD = Table(
+    "name_word",
+    METADATA,
+    Column("study_fk", _ID, ForeignKey("study.id"), primary_key=True, autoincrement=False),
+    Column("word", _TEXT, primary_key=True),  # of the patient's name, normalised; for fuzzy matching
+    Index(None, "word", "study_fk"),
 )
 
 VERSION = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LONGEST_KEY = 256
@@ -24,6 +25,12 @@ def person_name_keys(name: str) -> tuple[str, str, str]:
     groups = [person_name_key(group) for group in name.split("=")[:3]]
     first, second, third = [*groups, "", "", ""][:3]
     return first, second, third
+
+
+def name_words(name: str) -> set[str]:
+    """The words of every component of a PN, normalised: what fuzzy matching compares (PS3.4 C.2.2.2.4)."""
+    keys = person_name_keys(name)
+    return {word for key in keys for word in re.split(r"[\s^,.\-']+", key) if word}
 
 
 def date_key(value: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Iterable
 
 from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
@@ -55,7 +56,13 @@ def character_sets(header: Dataset) -> tuple[str, ...]:
     element = _stored(header, "SpecificCharacterSet")
     if element is None or not element.value:
         return ("iso8859",)
-    value = element.value
+    return encodings_of(element.value)
+
+
+def encodings_of(value: bytes | str | Iterable[str]) -> tuple[str, ...]:
+    """Python's names of the character sets that a value of (0008,0005) names, as `character_sets`."""
+    if not value:
+        return ("iso8859",)
     names = (
         value.decode("latin-1").split("\\")
         if isinstance(value, bytes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,7 +34,7 @@ _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _NAMING = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E})
 _LONG_FORM = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _OPAQUE = frozenset({b"OB", b"OW"})
-_SEQUENCES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
+SEQUENCES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 _LONGEST_VALUE = 1 << 20
 _LONGEST_HEAD = 32 << 20
 _MOST_ELEMENTS = 2_000_000
@@ -42,22 +42,29 @@ _MOST_ELEMENTS = 2_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelElement:
-    """Where the pixel data's value lies in the file, in bytes; `encapsulated` when it is a sequence of fragments."""
+    """Where the pixel data's value lies in the file, in bytes; `encapsulated` when it is a sequence of fragments.
+
+    `items` has the length of every item of an encapsulated value, the basic offset table first. `vr` is empty in
+    implicit VR.
+    """
 
     tag: int
     begin: int
     end: int
     encapsulated: bool
+    vr: str = ""
+    items: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """The elements before the pixels. Values longer than 1 MiB are left out of `dataset`."""
+    """The elements before the pixels. Values longer than 1 MiB are left out of `dataset`: `omitted` has tag and VR."""
 
     dataset: Dataset
     raw: Mapping[int, RawDataElement]
     encodings: tuple[str, ...]
     pixels: PixelElement | None
+    omitted: tuple[tuple[int, str | None], ...] = ()
 
 
 def read_header(
@@ -107,6 +114,7 @@ class _Walk:
     def _header(self, position: int) -> Header:
         self._settle_encoding(position)
         raw: dict[BaseTag, RawDataElement] = {}
+        omitted: list[tuple[int, str | None]] = []
         kept, pixels = 0, None
         while position < self.size:
             if self.size - position < 8:
@@ -119,25 +127,33 @@ class _Walk:
             if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
                 raise UnreadableObject(f"a data set cannot have the element {_name(tag)} here")
             if tag in _PIXELS:
-                pixels = self._pixels(tag, length, value)
+                pixels = self._pixels(tag, vr, length, value)
                 break
             position, nested = self._skip(tag, vr, length, value, self.implicit)
             if tag in _NAMING and tag in raw:
                 raise UnreadableObject(f"the element {_name(tag)} is there twice")
             end = position - 8 if nested and length == _UNDEFINED else position
+            name = "SQ" if nested else (None if self.implicit or vr is None else vr.decode("latin-1"))
             if (nested or end - value <= _LONGEST_VALUE) and kept + end - value <= _LONGEST_HEAD:
                 kept += end - value
                 is_implicit = self.implicit or (vr == b"UN" and nested)
-                name = "SQ" if nested else (None if self.implicit or vr is None else vr.decode("latin-1"))
                 raw[BaseTag(tag)] = RawDataElement(
                     BaseTag(tag), name, end - value, self.view[value:end], value, is_implicit, self.little
                 )
+            else:
+                omitted.append((tag, name))
         if not raw:
             raise UnreadableObject("the data set has no elements")
         dataset = Dataset(cast(MutableMapping[BaseTag, DataElement | RawDataElement], raw))
         encodings = elements.character_sets(dataset)
         dataset.set_original_encoding(self.implicit, self.little, list(encodings))
-        return Header(dataset=dataset, raw=cast(Mapping[int, RawDataElement], raw), encodings=encodings, pixels=pixels)
+        return Header(
+            dataset=dataset,
+            raw=cast(Mapping[int, RawDataElement], raw),
+            encodings=encodings,
+            pixels=pixels,
+            omitted=tuple(omitted),
+        )
 
     def _is_padding(self, position: int) -> bool:
         """Whether nothing but zeros follows; read in pieces, since a peer may have sent gigabytes from here on."""
@@ -181,7 +197,7 @@ class _Walk:
         end = value + length
         if end > self.size:
             raise UnreadableObject(f"cut off: {_name(tag)} claims {length} bytes, {self.size - value} are left")
-        if length and (vr == b"SQ" or (vr is None and tag in _SEQUENCES)):
+        if length and (vr == b"SQ" or (vr is None and tag in SEQUENCES)):
             return self._sequence(value, end, implicit, tag), True
         return end, vr == b"SQ"
 
@@ -213,7 +229,7 @@ class _Walk:
                 stack.pop()
             elif length == _UNDEFINED and vr in _OPAQUE:
                 position = self._fragments(value, found)
-            elif length == _UNDEFINED or (length and (vr == b"SQ" or (vr is None and found in _SEQUENCES))):
+            elif length == _UNDEFINED or (length and (vr == b"SQ" or (vr is None and found in SEQUENCES))):
                 inner_end = None if length == _UNDEFINED else value + length
                 if inner_end is not None and inner_end > limit:
                     raise UnreadableObject(f"cut off: {_name(found)} is longer than what is left")
@@ -227,7 +243,8 @@ class _Walk:
                 raise BudgetExceeded(f"sequences nested deeper than limits.nesting = {self.nesting}")
         return position
 
-    def _fragments(self, position: int, tag: int) -> int:
+    def _fragments(self, position: int, tag: int, lengths: list[int] | None = None) -> int:
+        """The end of a sequence of fragments, whose lengths are added to `lengths`."""
         while True:
             self.left -= 1
             if self.left < 0:
@@ -241,14 +258,18 @@ class _Walk:
             position += 8 + length
             if position > self.size:
                 raise UnreadableObject(f"cut off inside a fragment of {_name(tag)}")
+            if lengths is not None:
+                lengths.append(length)
 
-    def _pixels(self, tag: int, length: int, value: int) -> PixelElement:
+    def _pixels(self, tag: int, vr: bytes | None, length: int, value: int) -> PixelElement:
+        name = "" if vr is None else vr.decode("latin-1")
         if length == _UNDEFINED:
-            end = self._fragments(value, tag) if self.whole else self.size
-            return PixelElement(tag=tag, begin=value, end=end, encapsulated=True)
+            lengths: list[int] = []
+            end = self._fragments(value, tag, lengths) if self.whole else self.size
+            return PixelElement(tag=tag, begin=value, end=end, encapsulated=True, vr=name, items=lengths)
         if self.whole and value + length > self.size:
             raise UnreadableObject(f"cut off: the pixel data claims {length} bytes, {self.size - value} are left")
-        return PixelElement(tag=tag, begin=value, end=min(value + length, self.size), encapsulated=False)
+        return PixelElement(tag=tag, begin=value, end=min(value + length, self.size), encapsulated=False, vr=name)
 
 
 def _name(tag: int) -> str:

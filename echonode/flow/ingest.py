@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs, blob_name
+from echonode.archive.contents import Content
 from echonode.archive.entry import AlreadyIndexed, Entry, insert_entry, insert_version
 from echonode.core.errors import (
     BudgetExceeded,
@@ -37,7 +38,9 @@ from echonode.core.work import WorkRequest
 from echonode.dicom.facts import facts_of
 from echonode.dicom.header import SYNTAXES_DEFLATED, Header, read_header
 from echonode.dicom.index_attributes import index_attributes
+from echonode.dicom.json_model import Model, model_of
 from echonode.flow.comparison import compare_objects
+from echonode.flow.composing import content_of, named_model
 from echonode.flow.inflation import read_deflated_header
 
 Planner = Callable[[Facts], Sequence[WorkRequest]]
@@ -101,8 +104,9 @@ class Ingest:
         entry: Entry | None = None
         try:
             header = self._read(received)
+            model = self._model(header, received)  # first: facts convert elements that the model takes as bytes
             facts, doubt = self._facts(header, received)
-            facts, entry = _entry(header, facts, received)
+            facts, entry = _entry(header, model, facts, received)
             if received.sop_instance_uid and received.sop_instance_uid != entry.sop_instance_uid:
                 raise ObjectMismatch("the command names another SOP Instance UID than the data set")
             if received.sop_class_uid and received.sop_class_uid != entry.sop_class_uid:
@@ -111,6 +115,7 @@ class Ingest:
             return self._quarantine(received, received.part, refusal, entry)
         requests, complaint = ((), "") if entry.derived else self._plan(facts, received)
         doubt = doubt or complaint
+        entry = replace(entry, content=self._content(header, model, entry, received))
         entry, place = self._adopt(entry, received)
         try:
             self._archive.write(lambda connection: self._store(connection, entry, place, requests, doubt))
@@ -141,6 +146,22 @@ class Ingest:
             )  # fmt: skip
             return bare, f"facts could not be read: {type(error).__name__}"
 
+    def _model(self, header: Header, received: ReceivedObject) -> Model:
+        try:
+            return model_of(header)
+        except Exception as error:  # noqa: BLE001  as with the facts
+            log.warning("metadata cannot be made", error=type(error).__name__, correlation_id=received.correlation_id)
+            return {}
+
+    def _content(self, header: Header, model: Model, entry: Entry, received: ReceivedObject) -> Content:
+        return content_of(
+            header,
+            model or named_model(entry),
+            received.part,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            limits=self._settings.limits,
+        )
+
     def _plan(self, facts: Facts, received: ReceivedObject) -> tuple[Sequence[WorkRequest], str]:
         try:
             requests = self._planner(facts)
@@ -156,7 +177,11 @@ class Ingest:
         place = self._blobs.adopt(received.part, sha256=entry.blob)
         offset = place.stat().st_size - received.size
         # The same data set may lie there already with a file meta of another length, from a try that was cut short.
-        return entry if offset == entry.dataset_offset else replace(entry, dataset_offset=offset), place
+        moved = offset - entry.dataset_offset
+        if moved:
+            content = entry.content and replace(entry.content, frames=entry.content.frames.shifted(moved))
+            entry = replace(entry, dataset_offset=offset, content=content)
+        return entry, place
 
     def _store(
         self, connection: Connection, entry: Entry, place: Path, requests: Sequence[WorkRequest], doubt: str
@@ -262,7 +287,7 @@ class Ingest:
         )
 
 
-def _entry(header: Header, facts: Facts, received: ReceivedObject) -> tuple[Facts, Entry]:
+def _entry(header: Header, model: Model, facts: Facts, received: ReceivedObject) -> tuple[Facts, Entry]:
     """The facts under the UIDs that the door has checked, and the index entry.
 
     Raises:
@@ -286,7 +311,7 @@ def _entry(header: Header, facts: Facts, received: ReceivedObject) -> tuple[Fact
         blob=blob_name(received.sha256, received.transfer_syntax_uid),
         size=received.size,
         dataset_offset=received.dataset_offset,
-        attributes=index_attributes(header),
+        attributes=index_attributes(header, model),
         facts=named.as_dict(),
         derived=facts.derived or received.origin is Origin.DERIVED,
         origin=received.origin,
@@ -348,6 +373,7 @@ def _receipt(verdict: Verdict, entry: Entry, detail: str = "") -> Receipt:
         dicom_status=0x0000,
         sop_instance_uid=entry.sop_instance_uid,
         sop_class_uid=entry.sop_class_uid,
+        series_uid=entry.series_uid,
         study_uid=entry.study_uid,
         detail=detail,
     )

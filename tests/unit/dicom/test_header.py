@@ -7,7 +7,9 @@ import random
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from echonode.core.query import Level
 from echonode.core.settings import LimitsSection
 from echonode.dicom.header import Header, read_header
 from echonode.dicom.index_attributes import index_attributes
+from echonode.dicom.json_model import MARK, model_of, text_of
 from tests.support.door import EXPLICIT, encoded, picture
 
 QUIET = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,6 +33,13 @@ def header_of(folder: Path, content: bytes, syntax: str = EXPLICIT, *, nesting: 
     path = folder / "object"
     path.write_bytes(content)
     return read_header(path, offset=0, transfer_syntax_uid=syntax, limits=LimitsSection(nesting=nesting))
+
+
+def indexed(header: Header) -> dict[Level, dict[str, Any]]:
+    """The index attributes; metadata is made on the way, and must be JSON whatever the header holds."""
+    model = model_of(header)
+    assert orjson.loads(text_of(model).replace(MARK, "")).keys() == model.keys()
+    return index_attributes(header, model)
 
 
 def with_regions() -> Dataset:
@@ -143,14 +153,14 @@ def test_mutated_bytes_give_a_header_or_a_reason(tmp_path: Path, chance: random.
         header = header_of(tmp_path, bytes(content), syntax)
     except EchonodeError:
         return
-    assert set(index_attributes(header)) == set(Level)
+    assert set(indexed(header)) == set(Level)
 
 
 @QUIET
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_header_or_a_reason(tmp_path: Path, content: bytes) -> None:
     with contextlib.suppress(EchonodeError):
-        index_attributes(header_of(tmp_path, content))
+        indexed(header_of(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -178,14 +188,14 @@ def test_names_are_indexed_in_unicode(tmp_path: Path, character_set: str, raw: b
         return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
 
     content = element(0x00080005, b"CS", character_set.encode()) + element(0x00100010, b"PN", raw)
-    attributes = index_attributes(header_of(tmp_path, content))[Level.PATIENT]
+    attributes = indexed(header_of(tmp_path, content))[Level.PATIENT]
     assert attributes["00100010"]["Value"] == [name]
 
 
 def test_odd_values_are_kept_as_they_are_or_absent(tmp_path: Path) -> None:
     dataset = picture(PatientID="", StudyID=" 7 ", ImageType=["ORIGINAL", "", "TTE"])
     content = encoded(dataset).replace(b"\x28\x00\x10\x00US\x02\x00\x04\x00", b"\x28\x00\x10\x00US\x00\x00")
-    attributes = index_attributes(header_of(tmp_path, content))
+    attributes = indexed(header_of(tmp_path, content))
     assert attributes[Level.PATIENT]["00100020"] == {"vr": "LO"}
     assert attributes[Level.STUDY]["00200010"]["Value"] == ["7"]
     assert attributes[Level.IMAGE]["00080008"]["Value"] == ["ORIGINAL", None, "TTE"]

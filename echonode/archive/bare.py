@@ -1,0 +1,53 @@
+"""Statements compiled once a dialect and handed to the driver as they are: the hot paths' way past SQLAlchemy.
+
+Nothing converts their parameters and results: JSON goes in as text, and is read through `CAST(... AS TEXT)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.sql import ClauseElement
+
+
+class Bare:
+    """One statement with named parameters, for each dialect that it has met as SQL text and order of parameters."""
+
+    def __init__(self, make: Any) -> None:
+        """`make` is the statement, or a callable that gives it for the name of a dialect."""
+        self._make = make
+        self._prepared: dict[str, tuple[str, tuple[tuple[str, Any], ...], bool]] = {}
+
+    def bind(self, dialect: Dialect, values: Mapping[str, Any]) -> tuple[str, Any]:
+        """The SQL text and the driver's parameters for `values`; a parameter that is not given has its default.
+
+        Raises:
+            KeyError: a parameter without a default is missing.
+        """
+        prepared = self._prepared.get(dialect.name)
+        if prepared is None:
+            prepared = self._prepared[dialect.name] = self._prepare(dialect)
+        sql, names, positional = prepared
+        if positional:
+            return sql, tuple([values[name] if default is _REQUIRED else default for name, default in names])
+        return sql, {name: values[name] if default is _REQUIRED else default for name, default in names}
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """The driver's cursor after running the statement in the transaction of `connection`."""
+        sql, parameters = self.bind(connection.dialect, values)
+        cursor = connection.connection.cursor()
+        cursor.execute(sql, parameters)
+        return cursor
+
+    def _prepare(self, dialect: Dialect) -> tuple[str, tuple[tuple[str, Any], ...], bool]:
+        statement: ClauseElement = self._make(dialect.name) if callable(self._make) else self._make
+        compiled: Any = statement.compile(dialect=dialect)
+        binds = compiled.binds
+        order = list(compiled.positiontup) if compiled.positional else list(binds)
+        names = tuple((name, _REQUIRED if binds[name].required else binds[name].effective_value) for name in order)
+        return str(compiled), names, bool(compiled.positional)
+
+
+_REQUIRED = object()
