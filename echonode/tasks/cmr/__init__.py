@@ -10,5 +10,9 @@ TASK = TaskSpec(
     runner="echonode.tasks.cmr.runner:open_runner",
     importers={"cmr-r2plus1d": "echonode.tasks.cmr.upstream:import_cmr"},
     parity="echonode.tasks.cmr.parity:check",
+    tools={
+        "read": "echonode.tasks.cmr.runner:read",
+        "metrics": "echonode.tasks.cmr.metrics:evaluation",
+    },
     level="instance",
 )

@@ -13,5 +13,10 @@ TASK = TaskSpec(
         "echonet-dynamic": "echonode.tasks.ejection_fraction.upstream:import_echonet_dynamic",
     },
     parity="echonode.tasks.ejection_fraction.parity:check",
+    tools={
+        "read": "echonode.tasks.ejection_fraction.runner:read",
+        "metrics": "echonode.tasks.ejection_fraction.metrics:evaluation",
+        "starts": "echonode.tasks.ejection_fraction.start_indexes:read_start_indexes",
+    },
     level="instance",
 )

@@ -1,0 +1,140 @@
+"""Whether cardiac MRI would show a finding, from one view of echo. Research: the authors found tissue unreadable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import torch
+from torch import nn
+
+from echonode.core.clip import Clip
+from echonode.core.errors import BadInput, PackageInvalid
+from echonode.core.package import Package
+from echonode.core.results import Ineligible, Result
+from echonode.core.task import Progress
+from echonode.tasks.cmr import prepare
+from echonode.tasks.cmr.net import build
+from echonode.tasks.cmr.prepare import Convention, Preparation
+from echonode.tasks.cmr.reading import FINDINGS, Reading
+from echonode.tasks.common.checkpoint import load_weights, shapes_of
+from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.eligibility import refusal_of_clip
+from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
+
+ROLE, ARCHITECTURE = "classifier", "r2plus1d-18"
+
+
+def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
+    """The runner of a verified package; weights are loaded here, once.
+
+    Raises:
+        PackageInvalid: its config or architecture is none of this task's.
+        CheckpointRefused: its weights do not fit the architecture.
+    """
+    cv2.setNumThreads(max(1, threads))
+    place = open_device(device, threads=threads)
+    if package.architecture.get(ROLE) != ARCHITECTURE or ROLE not in package.weights:
+        raise PackageInvalid(f"{package.name}: {ARCHITECTURE} is expected as {ROLE}")
+    finding, threshold = package.config.get("finding"), package.config.get("threshold")
+    if finding not in FINDINGS:
+        raise PackageInvalid(f"{package.name}: config.finding: {' or '.join(FINDINGS)} is expected, not {finding!r}")
+    if threshold is not None and (not isinstance(threshold, int | float) or not 0 < threshold < 1):
+        raise PackageInvalid(f"{package.name}: config.threshold: between 0 and 1 is expected, not {threshold!r}")
+    network = build(ARCHITECTURE)
+    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)))
+    return CmrRunner(
+        network=network.eval().requires_grad_(False).to(place),
+        device=place,
+        convention=Convention.of(package.config),
+        finding=str(finding),
+        threshold=None if threshold is None else float(threshold),
+        contract=package.input,
+        preparation=package.preparation,
+    )
+
+
+def read(
+    runner: CmrRunner, clip: Clip, parameters: Mapping[str, Any], progress: Progress
+) -> tuple[tuple[Result, ...], Mapping[str, Any]]:
+    """The results of one clip, and beside them what each part of it gave, as JSON values; the tool "read"."""
+    reading = runner.read(clip, parameters, progress)
+    return ((reading,), {}) if isinstance(reading, Ineligible) else (reading.results(), reading.details())
+
+
+class CmrRunner:
+    """A Runner. Parameters: `preparation` (the package's); `clips`, in clinical mode."""
+
+    def __init__(
+        self, *, network: nn.Module, device: torch.device, convention: Convention, finding: str,
+        threshold: float | None, contract: Mapping[str, Any], preparation: str,
+    ) -> None:  # fmt: skip
+        self._network = network
+        self._device = device
+        self._convention = convention
+        self._finding = finding
+        self._threshold = threshold
+        self._contract = contract
+        self._preparation = preparation
+
+    def run(
+        self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
+    ) -> list[tuple[Result, ...]]:
+        """One Measurement or one Ineligible for each clip, in order."""
+        results: list[tuple[Result, ...]] = []
+        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
+            reading = self.read(clip, asked, _silent)
+            results.append((reading,) if isinstance(reading, Ineligible) else reading.results())
+            progress(index + 1, len(clips))
+        return results
+
+    def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
+        """The reading of one clip, or why there is none."""
+        try:
+            prepared = self.prepared(clip, parameters)
+        except BadInput as error:
+            return Ineligible(reason=str(error), code="parameters")
+        if isinstance(prepared, Ineligible):
+            return prepared
+        logits: list[float] = []
+        for tensor in prepared.tensors():
+            with torch.inference_mode():
+                logits.append(float(self._network(tensor.unsqueeze(0).to(self._device)).float().cpu()[0, 0]))
+            progress(len(logits), len(prepared.clips))
+        if not all(math.isfinite(logit) for logit in logits):
+            return Ineligible(reason="the model's answer is no number", code="not-finite")
+        return Reading(
+            finding=self._finding,
+            mode=prepared.mode,
+            per_clip=tuple(logits),
+            starts_ms=prepared.starts_ms,
+            frames=tuple(sorted({int(index) for shown in prepared.shown for index in shown})),
+            threshold=self._threshold,
+            notes=prepared.notes,
+        )
+
+    def prepared(self, clip: Clip, parameters: Mapping[str, Any]) -> Preparation | Ineligible:
+        """The clips that the network would look at, or why there are none.
+
+        Raises:
+            BadInput: a parameter that is not understood.
+        """
+        mode = preparation_of(parameters, self._preparation)
+        clips = whole_of(parameters, "clips", None, least=1, most=MOST_CLIPS)
+        if starts_of(parameters) is not None:
+            raise BadInput("starts: this task takes none; published mode begins with the first frame")
+        refusal = refusal_of_clip(clip, self._contract, by_time=mode == "clinical")
+        if refusal is not None:
+            return refusal
+        if mode == "clinical":
+            colour = bool(self._contract.get("colour", False))
+            return prepare.clinical(clip, self._convention, clips=clips, colour=colour)
+        if clips not in (None, 1):
+            raise BadInput("clips: published mode has one clip, from the first frame")
+        return prepare.published(clip, self._convention)
+
+
+def _silent(done: int, total: int) -> None:
+    """Clips of one loop are not told: a batch is told by its loops."""
