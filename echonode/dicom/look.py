@@ -61,7 +61,7 @@ class Viewport:
     """The picture fits into `width` x `height` with its sides in proportion.
 
     `region` is left, top, width and height of the part that is shown, in pixels of the stored picture; a negative width
-    or height mirrors it (PS3.18 8.3.5.1.3).
+    or height mirrors it (PS3.18 8.3.5.1.3). Without `enlarges` a smaller picture keeps its size.
 
     Raises:
         BadInput: a side that is not from 1 to `LARGEST_SIDE`, or an empty region.
@@ -70,6 +70,7 @@ class Viewport:
     width: int
     height: int
     region: tuple[float, float, float | None, float | None] | None = None
+    enlarges: bool = True
 
     def __post_init__(self) -> None:
         if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
@@ -88,6 +89,7 @@ class Viewport:
         part = self._part(frame)
         rows, columns = part.shape[:2]
         scale = min(self.width / columns, self.height / rows)
+        scale = scale if self.enlarges else min(scale, 1.0)
         size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
         if size == (columns, rows):
             return np.ascontiguousarray(part)

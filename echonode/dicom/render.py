@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -86,7 +86,7 @@ class Pictures(AbstractContextManager["Pictures"]):
         return next(self.frames([index], look))
 
     def frames(self, indices: Sequence[int], look: Look = AS_STORED) -> Iterator[np.ndarray]:
-        """The frames of rising `indices`, one held at a time; raises as `frame`."""
+        """The frames with those indices, in that order; raises as `frame`. One is held at a time."""
         for index in indices:
             self._known(index)
         if self._read is None:
@@ -101,10 +101,20 @@ class Pictures(AbstractContextManager["Pictures"]):
         return index
 
     def _of_video(self, indices: Sequence[int], look: Look) -> Iterator[np.ndarray]:
-        wanted = list(indices)
-        for index, frame in enumerate(islice(self._video(), max(wanted, default=-1) + 1)):
-            for _ in range(wanted.count(index)):
-                yield look.fitted(frame)
+        wanted, kept = Counter(indices), dict[int, np.ndarray]()
+        order = iter(indices)
+        next_one = next(order, None)
+        for index, frame in enumerate(self._video()):
+            if wanted[index]:
+                kept[index] = frame
+            while next_one in kept:
+                yield look.fitted(kept[next_one])
+                wanted[next_one] -= 1
+                if not wanted[next_one]:
+                    del kept[next_one]
+                next_one = next(order, None)
+            if next_one is None:
+                return
 
     def _shown(self, stored: bytes, look: Look) -> np.ndarray:
         if self._decoder is None:
@@ -153,7 +163,7 @@ def open_pictures(
 
 
 def rendered(pictures: Pictures, media_type: str, look: Look, indices: Sequence[int]) -> bytes:
-    """The frames of rising `indices` as one file of `media_type`; a still is of the first of them.
+    """The frames with those indices as one file of `media_type`; a still is of the first of them.
 
     A loop of several frames is a GIF or an MP4 that plays at the speed of the frame times.
 
