@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -35,6 +37,8 @@ PATIENT_KEYS = frozenset(
 """Written small and without underscores: patient_id and PatientID are both withheld."""
 WITHHELD = "(withheld)"
 FIRST = ("timestamp", "level", "process", "event")
+ACCESS = "echonode.access"
+"""The logger of requests: thousands a second, so its JSON lines pass no chain of processors."""
 LONGEST = 500
 NOISY = {"alembic": logging.WARNING, "apscheduler": logging.WARNING, "pydicom": logging.ERROR, "PIL": logging.WARNING}
 """Third parties whose messages are many, or (pydicom) quote values of the data set."""
@@ -85,6 +89,9 @@ def configure_logging(section: LogSection, *, process: str = "", stream: TextIO 
     for name, least in NOISY.items():
         logging.getLogger(name).setLevel(max(level, least))
     logging.getLogger("pynetdicom").setLevel(logging.DEBUG if level <= logging.DEBUG else logging.WARNING)
+    access = logging.getLogger(ACCESS)
+    access.handlers[:] = [_access_handler(out, process)] if section.format == "json" else []
+    access.propagate = not access.handlers
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(max(level, logging.ERROR))
 
@@ -126,6 +133,25 @@ def _rendering(section: LogSection, *, colours: bool) -> list[Processor]:
         escape_values,
         structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
     ]
+
+
+def _access_handler(stream: TextIO, process: str) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_AccessLine(process))
+    return handler
+
+
+class _AccessLine(logging.Formatter):
+    """A record of `ACCESS` as one JSON line; its values are numbers, and text that JSON escapes."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        head = {"timestamp": at, "level": record.levelname.lower(), "process": self._process, "event": record.msg}
+        return orjson.dumps(head | record.__dict__["request"]).decode()
 
 
 class _Named:

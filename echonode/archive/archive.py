@@ -100,6 +100,15 @@ class Archive:
         """A consistent view for reading."""
         return self._database.reading()
 
+    def check(self) -> None:
+        """Nothing, when the database answers and is of this version's revision.
+
+        Raises:
+            ConfigurationError: it is gone, or of another revision.
+            StorageUnavailable: it cannot be read.
+        """
+        self._database.check()
+
     def gauges(self) -> Gauges:
         """How much waits, now.
 

@@ -56,11 +56,7 @@ def read_gauges(database: Database, *, clock: Clock) -> Gauges:
         .where(_W.kind.in_(list(WorkKind)), _W.state.in_((WorkState.SCHEDULED, WorkState.IN_PROGRESS)))
         .group_by(_W.kind, _W.queue, _W.state)
     )
-    dead = (
-        select(func.count())
-        .select_from(WORKITEM)
-        .where(_W.kind == WorkKind.DELIVER, _W.state == WorkState.CANCELED)
-    )
+    dead = select(func.count()).select_from(WORKITEM).where(_W.kind == WorkKind.DELIVER, _W.state == WorkState.CANCELED)
     conflicts = select(func.count(IDENTITY.c.study_uid.distinct())).where(IDENTITY.c.open)
     unsettled = select(func.count()).select_from(STUDY).where(STUDY.c.unsettled_since.is_not(None))
     now = clock()

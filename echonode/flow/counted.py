@@ -20,13 +20,15 @@ class CountedIngest(Ingest):
 
     def accept(self, received: ReceivedObject) -> Receipt:
         """As Ingest.accept."""
-        origin, began = str(received.origin), time.perf_counter()
+        origin, began, verdict = str(received.origin), time.perf_counter(), "fault"
         try:
             receipt = super().accept(received)
+            verdict = str(receipt.verdict)
         except EchonodeError:
-            self._tally.count("objects", origin, "unavailable")
+            verdict = "unavailable"
             raise
-        self._tally.count("objects", origin, str(receipt.verdict))
+        finally:
+            self._tally.count("objects", origin, verdict)
         self._tally.count("object_bytes", origin, by=received.size)
         self._tally.now("last_object_timestamp_seconds", origin)
         self._tally.observe("object_seconds", origin, seconds=time.perf_counter() - began)

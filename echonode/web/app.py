@@ -9,6 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
+from echonode.web import frames, health, metrics, retrieve
+from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
 from echonode.web.services import Services
@@ -33,7 +35,7 @@ def build_app(services: Services) -> Starlette:
 def _passages(services: Services) -> list[Middleware]:
     """What a request passes through on its way in, the outermost first; pure ASGI, nothing here buffers."""
     web = services.web
-    passages = [Middleware(Bounds, web=web)]
+    passages = [Middleware(Access, tally=services.tally), Middleware(Bounds, web=web)]
     if web.allowed_origins:
         cors = Middleware(
             CORSMiddleware,
@@ -48,4 +50,9 @@ def _passages(services: Services) -> list[Middleware]:
 
 def _routes(services: Services) -> list[BaseRoute]:
     """Every module's routes; the hottest first, because they are tried in order."""
-    return []
+    return [
+        *frames.routes(services),
+        *retrieve.routes(services),
+        *health.routes(services),
+        *metrics.routes(services),
+    ]

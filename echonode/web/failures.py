@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from echonode.core.errors import EchonodeError
 from echonode.core.text import one_line
+from echonode.web.access import correlation_id
 
 LOG = logging.getLogger(__name__)
 LONGEST = 400
@@ -37,7 +38,9 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
     return refused(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-async def on_fault(_request: Request, error: Exception) -> Response:
+async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: the client learns that, the log learns where."""
     LOG.error("a request failed", exc_info=error)
-    return refused(500, f"a fault of echonode itself: {type(error).__name__}")
+    identity = correlation_id(request.scope)  # this answer is made outside of what stamps the others
+    headers = {"X-Request-ID": identity} if identity else None
+    return refused(500, f"a fault of echonode itself: {type(error).__name__}", headers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
+from echonode.archive.vitals import VitalsWriter
 from echonode.core.configuration import Configuration
 from echonode.core.settings import LimitsSection, WebSection
 from echonode.core.tally import Tally
@@ -25,6 +26,8 @@ class Services:
     catalogue: Catalogue
     clock: Callable[[], float]
     tally: Tally = field(default_factory=Tally)
+    vitals: VitalsWriter | None = None
+    """Writes `tally` for the other processes."""
 
     @property
     def web(self) -> WebSection:
