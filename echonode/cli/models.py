@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from echonode.cli import parity
 from echonode.cli.options import ConfigOption, JsonOption, configuration_of, existing
 from echonode.cli.screen import Column, complain, say, show_facts, show_json, show_rows
 from echonode.core.errors import BadInput, EchonodeError
@@ -14,7 +15,8 @@ from echonode.core.errors import BadInput, EchonodeError
 if TYPE_CHECKING:
     from echonode.registry.catalogue import Catalogue
 
-app = typer.Typer(name="models", help="Model packages: list, show, verify, import.", no_args_is_help=True)
+app = typer.Typer(name="models", help="Model packages: list, show, verify, import, parity.", no_args_is_help=True)
+app.command("parity")(parity.parity_command)
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the package.")]
 
 
@@ -40,7 +42,8 @@ def show_command(name: ModelName, config: ConfigOption = None, as_json: JsonOpti
     catalogue = catalogue_of(config)
     manifest = catalogue.manifest(name)
     package = catalogue.get(name)
-    content = manifest.model_dump(mode="json") | {"digest": package.digest, "folder": str(package.folder)}
+    content = manifest.model_dump(mode="json") | {"evaluation": manifest.evaluation}
+    content |= {"digest": package.digest, "folder": str(package.folder)}
     if as_json:
         show_json(content)
         return
@@ -69,13 +72,16 @@ def verify_command(
 
 @app.command("import")
 def import_command(
-    kind: Annotated[str, typer.Argument(help="Layout of the checkpoint: superslomo.")],
+    kind: Annotated[str, typer.Argument(help="Layout of the checkpoint: superslomo, coreecho; a wrong one names all.")],
     file: Annotated[Path, typer.Argument(help="The published checkpoint file.")],
     name: Annotated[str, typer.Option(help="Name of the new package: lower-case letters, digits, dashes.")],
     option: Annotated[
         list[str] | None,
         typer.Option(
-            "--option", "-o", metavar="KEY=VALUE", help="licence, title, version, trained_on, or the layout's."
+            "--option",
+            "-o",
+            metavar="KEY=VALUE",
+            help="licence, title, version, trained_on, intended_use, preparation, evaluated, or the layout's.",
         ),
     ] = None,
     into: Annotated[Path | None, typer.Option(help="Folder of packages; the one of node.toml when not given.")] = None,
