@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, false, select
+from sqlalchemy import Integer, Select, bindparam, false, select
 from sqlalchemy.engine import Connection
 
 from echonode.archive.bare import Bare
@@ -69,6 +69,16 @@ class Located:
         return bool(self.pixel_vr)
 
 
+class Told(NamedTuple):
+    """Metadata of one instance; `row` orders instances by arrival, `sha256` is over the data set."""
+
+    row: int
+    series_uid: str
+    sop_instance_uid: str
+    sha256: str
+    metadata: str
+
+
 Composer = Callable[[StoredInstance], Content]
 """Makes the content of a stored object by reading its file."""
 
@@ -104,19 +114,36 @@ class Contents:
         self, *, study_uid: str, series_uid: str | None = None, sop_instance_uid: str | None = None
     ) -> list[tuple[str, str, str]]:
         """Series UID, SOP Instance UID and metadata of each instance that is meant, in the order of arrival."""
-        if sop_instance_uid is not None:
-            if series_uid is None:
-                raise ValueError("an instance is named together with its series")
-            values = {"study": study_uid, "series": series_uid, "instance": sop_instance_uid}
-            rows = self._database.look_up_all(_METADATA_INSTANCE, values)
-        elif series_uid is not None:
-            rows = self._database.look_up_all(_METADATA_SERIES, {"study": study_uid, "series": series_uid})
+        rows = self.told(study_uid=study_uid, series_uid=series_uid, sop_instance_uid=sop_instance_uid, limit=1 << 31)
+        return [(row.series_uid, row.sop_instance_uid, row.metadata) for row in rows]
+
+    def told(
+        self,
+        *,
+        study_uid: str,
+        series_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> list[Told]:
+        """As `metadata`, `limit` instances at most, from the one behind the row `after`."""
+        values: dict[str, Any] = {"study": study_uid, "after": after, "limit": limit}
+        if series_uid is None:
+            statement = _TOLD_OF_STUDY
+        elif sop_instance_uid is None:
+            statement, values["series"] = _TOLD_OF_SERIES, series_uid
         else:
-            rows = self._database.look_up_all(_METADATA_STUDY, {"study": study_uid})
+            statement, values["series"], values["instance"] = _TOLD_OF_INSTANCE, series_uid, sop_instance_uid
         return [
-            (series, instance, metadata if metadata is not None else self._composed(instance).metadata)
-            for series, instance, metadata in rows
+            Told(*row) if row[-1] is not None else Told(*row[:-1], self._composed(row[2]).metadata)
+            for row in self._database.look_up_all(statement, values)
         ]
+
+    def digests(self, *, study_uid: str, series_uid: str | None = None) -> list[str]:
+        """SHA-256 of each data set of a study or of one of its series, in the order of arrival."""
+        values = {"study": study_uid} | ({} if series_uid is None else {"series": series_uid})
+        rows = self._database.look_up_all(_DIGESTS_OF_STUDY if series_uid is None else _DIGESTS_OF_SERIES, values)
+        return [row[0] for row in rows]
 
     def missing(self, limit: int = 100) -> list[str]:
         """SOP Instance UIDs of objects whose content an older version did not keep."""
@@ -223,10 +250,14 @@ _LOCATED = Bare(_joined(*_LOCATING).where(_OF_STUDY, _OF_SERIES, _THE_ONE))
 _LOCATED_UID = Bare(_joined(*_LOCATING, SERIES.c.series_uid, STUDY.c.study_uid).where(_THE_ONE))
 _LOCATED_STUDY = Bare(_joined(*_LOCATING, SERIES.c.series_uid).where(_OF_STUDY))
 _LOCATED_SERIES = Bare(_joined(*_LOCATING, SERIES.c.series_uid).where(_OF_STUDY, _OF_SERIES))
-_TOLD = (SERIES.c.series_uid, INSTANCE.c.sop_instance_uid, CONTENT.c.metadata)
-_METADATA_STUDY = Bare(_joined(*_TOLD).where(_OF_STUDY))
-_METADATA_SERIES = Bare(_joined(*_TOLD).where(_OF_STUDY, _OF_SERIES))
-_METADATA_INSTANCE = Bare(_joined(*_TOLD).where(_OF_STUDY, _OF_SERIES, _THE_ONE))
+_TELLING = (INSTANCE.c.id, SERIES.c.series_uid, INSTANCE.c.sop_instance_uid, INSTANCE.c.sha256, CONTENT.c.metadata)
+_FURTHER = INSTANCE.c.id > bindparam("after")
+_SOME = bindparam("limit", type_=Integer)
+_TOLD_OF_STUDY = Bare(_joined(*_TELLING).where(_OF_STUDY, _FURTHER).limit(_SOME))
+_TOLD_OF_SERIES = Bare(_joined(*_TELLING).where(_OF_STUDY, _OF_SERIES, _FURTHER).limit(_SOME))
+_TOLD_OF_INSTANCE = Bare(_joined(*_TELLING).where(_OF_STUDY, _OF_SERIES, _THE_ONE, _FURTHER).limit(_SOME))
+_DIGESTS_OF_STUDY = Bare(_joined(INSTANCE.c.sha256).where(_OF_STUDY))
+_DIGESTS_OF_SERIES = Bare(_joined(INSTANCE.c.sha256).where(_OF_STUDY, _OF_SERIES))
 _STORED = (
     select(
         INSTANCE.c.id,

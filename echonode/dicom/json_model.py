@@ -78,10 +78,11 @@ def model_of(header: Header) -> Model:
 
 def text_of(model: Mapping[str, Element]) -> str:
     """The model as one line of JSON, its tags in order, with raw marks before bulk paths."""
+    ordered = dict(sorted(model.items()))
     try:
-        text = orjson.dumps(model, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(ordered)
     except TypeError:  # half of a surrogate pair: no character, and nothing that can be encoded
-        text = orjson.dumps(_encodable(model), option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(_encodable(ordered))
     return text.replace(_ESCAPED, _MARKED).decode()
 
 

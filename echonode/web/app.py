@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
-from echonode.web import frames, health, metrics, retrieve
+from echonode.web import frames, health, metadata, metrics, retrieve
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
@@ -52,6 +52,7 @@ def _routes(services: Services) -> list[BaseRoute]:
     """Every module's routes; the hottest first, because they are tried in order."""
     return [
         *frames.routes(services),
+        *metadata.routes(services),
         *retrieve.routes(services),
         *health.routes(services),
         *metrics.routes(services),
