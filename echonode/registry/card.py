@@ -41,7 +41,8 @@ def model_card(manifest: Manifest) -> str:
         origin = [
             f"Imported from `{manifest.source.file}` (layout `{manifest.source.kind}`, SHA-256 "
             f"`{manifest.source.sha256}`). Licence of the weights as stated by who imported them: "
-            f"{manifest.source.licence}."
+            f"{manifest.source.licence}.",
+            *(f"- further file: `{each}`" for each in manifest.source.further),
         ]
     sections = {
         "Intended use": [manifest.intended_use + "."],

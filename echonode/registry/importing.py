@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from echonode.registry.manifest import Manifest
 from echonode.registry.verify import CARD_FILE, MANIFEST_FILE, sha256_of, verify
 
 OWN_OPTIONS = frozenset({"licence", "title", "version", "trained_on", "intended_use", "preparation", "evaluated"})
+FURTHER_FILES = "further_files"
 FILE_BYTES = 4 << 30
 MEMORY_BYTES = 8 << 30
 TIMEOUT_SECONDS = 600.0
@@ -42,9 +43,17 @@ def importers() -> dict[str, TaskSpec]:
 
 
 def import_checkpoint(
-    kind: str, file: Path, *, name: str, into: Path, options: Mapping[str, str] | None = None
+    kind: str,
+    file: Path,
+    *,
+    name: str,
+    into: Path,
+    options: Mapping[str, str] | None = None,
+    further: Sequence[Path] = (),
 ) -> Package:
     """The package `into/name`, made from the published checkpoint `file`.
+
+    `further` files belong to the same model (the other networks of an ensemble), for kinds that take some.
 
     `options`: licence, title, version, trained_on, intended_use, preparation (one of the modes that the importer offers)
     and evaluated (modes, by commas) go into the manifest; the others are the importer's (superslomo: means,
@@ -64,17 +73,23 @@ def import_checkpoint(
     target = into / name
     if os.path.lexists(target):
         raise BadInput(f"{target}: there is already a model of that name; choose another or remove it first")
-    _require_plain_file(file)
+    if FURTHER_FILES in options:
+        raise BadInput(f"{FURTHER_FILES} is no option; further files are named after the first")
+    files = [file, *further]
+    for each in files:
+        _require_plain_file(each)
     fresh = not into.exists()
     into.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".import-", dir=into))
     try:
-        digest = sha256_of(file)
+        digests = {each: sha256_of(each) for each in files}
         task_options = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
+        if further:
+            task_options[FURTHER_FILES] = json.dumps([str(each.resolve()) for each in further])
         answer = _read_in_child(known[kind].importers[kind], file, part, task_options)
-        if sha256_of(file) != digest:
+        if {each: sha256_of(each) for each in files} != digests:
             raise CheckpointRefused(f"{file}: changed while it was read")
-        _write_texts(part, _manifest(kind, file, digest, name=name, task=known[kind].name, answer=answer, own=options))
+        _write_texts(part, _manifest(kind, digests, name=name, task=known[kind].name, answer=answer, own=options))
         _sync(part)
         staged = part / name
         staged.mkdir()
@@ -134,9 +149,9 @@ def _read_in_child(reference: str, file: Path, folder: Path, options: Mapping[st
 
 
 def _manifest(
-    kind: str, file: Path, digest: str, *, name: str, task: str, answer: Mapping[str, Any], own: Mapping[str, str]
+    kind: str, digests: Mapping[Path, str], *, name: str, task: str, answer: Mapping[str, Any], own: Mapping[str, str]
 ) -> Manifest:
-    part = Path(str(answer["folder"]))
+    part, (file, *further) = Path(str(answer["folder"])), digests
     usual = str(answer.get("preparation", "clinical"))
     offered = [str(mode) for mode in answer.get("preparations", [usual])]
     evaluated = own["evaluated"].split(",") if "evaluated" in own else answer.get("evaluated", ())
@@ -157,7 +172,13 @@ def _manifest(
         ],
         "input": answer.get("input", {}),
         "output": answer.get("output", []),
-        "source": {"kind": kind, "file": file.name, "sha256": digest, "licence": own.get("licence", "not stated")},
+        "source": {
+            "kind": kind,
+            "file": file.name,
+            "sha256": digests[file],
+            "licence": own.get("licence", "not stated"),
+            "further": [f"{each.name} {digests[each]}" for each in further],
+        },
         "trained_on": own.get("trained_on", answer.get("trained_on", "not stated")),
         "licence": own.get("licence", "not stated"),
     }

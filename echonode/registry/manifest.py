@@ -29,6 +29,7 @@ class Source(Section):
     file: str = Field(description="name of the file that was imported")
     sha256: Sha256 = Field(description="digest of that file")
     licence: str = Field("not stated", description="licence of the weights as the user states it")
+    further: tuple[str, ...] = Field((), description="further files of the same import, each with its digest")
 
 
 class InputContract(Section):

@@ -13,5 +13,9 @@ TASK = TaskSpec(
         "quicknat": "echonode.tasks.mmode.upstream:import_quicknat",
     },
     parity="echonode.tasks.mmode.parity:check",
+    tools={
+        "examiner": "echonode.tasks.mmode.offline:open_examiner",
+        "table": "echonode.tasks.mmode.offline:append_rows",
+    },
     level="instance",
 )

@@ -8,6 +8,7 @@ runs from one end-diastole to the next.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -71,7 +72,7 @@ def _beats(lvid: NDArray[np.float64], start: int, *, seconds: float, species: Sp
     distance = max(1.0, species.shortest_beat / seconds)
     peaks, _ = find_peaks(smooth, distance=distance, prominence=PROMINENCE * (high - low))
     found = []
-    for first, last in zip(peaks[:-1], peaks[1:], strict=True):
+    for first, last in pairwise(peaks):
         systole = int(first + smooth[first:last].argmin())
         found.append(
             Beat(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -43,7 +44,7 @@ def stitched_exactly(frames: Sequence[Grey]) -> Stitched:
     if width % 2 and len(frames) > 1:
         raise ValueError(f"the strip's frames are {width} columns wide; halves of an odd width cannot be compared")
     pieces, length, places = [frames[0]], width, [(0, 0)]
-    for number, (current, following) in enumerate(zip(frames, frames[1:], strict=False), start=1):
+    for number, (current, following) in enumerate(pairwise(frames), start=1):
         found = _repeated(current[:, half:], following)
         if found is None and np.array_equal(current, following):
             places.append((number, length - width))

@@ -52,8 +52,7 @@ def overlapping_tiles(*, height: int, length: int, overlap: float) -> list[Tile]
 
 def resized(picture: Grey) -> Grey:
     """256 x 256, bicubic."""
-    found: Grey = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    return found
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float64)
 
 
 def cut(strip: Grey, tile: Tile) -> Grey:

@@ -1,0 +1,116 @@
+"""The networks of a package, ready to be asked about windows: which statistics, which dropout, on which device.
+
+`reference` is what the authors' test figures were computed with: stored statistics, no dropout. `batchstat` takes the
+statistics of the one window, as the authors' pipeline does, without its dropout, so that a result can be had again.
+`mc` drops channels as their pipeline does, several times from a stated seed: the spread is an uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from echonode.tasks.mmode.folded import FoldedQuickNat
+from echonode.tasks.mmode.net import CardioNet, QuickNat, use_statistics
+from echonode.tasks.mmode.prepare import Preparation, network_input, quality_input
+from echonode.tasks.mmode.windows import Grey
+
+NetworkMode = Literal["reference", "batchstat", "mc"]
+MODES: Final[tuple[NetworkMode, ...]] = ("reference", "batchstat", "mc")
+GPU_BATCH: Final = 8
+Counted = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How often `mc` looks at a strip, and the seed of what it drops."""
+
+    samples: int = 8
+    seed: int = 0
+
+
+class Networks:
+    """One segmenter or none, and any number of classifiers; weights are loaded, modes can change from call to call.
+
+    The published preparation runs the plain networks, the classifier in float64; the clinical one the same weights in
+    the fastest form that gives the same numbers.
+    """
+
+    def __init__(
+        self, *, segmenter: QuickNat | None, judges: Sequence[CardioNet], device: torch.device, sampling: Sampling
+    ) -> None:
+        self.device, self.sampling = device, sampling
+        self._segmenter = segmenter.eval().requires_grad_(False).to(device) if segmenter is not None else None
+        on_cpu = self._segmenter is not None and device.type == "cpu"
+        self._folded = FoldedQuickNat(self._segmenter) if on_cpu and self._segmenter is not None else None
+        self._judges = [judge.eval().requires_grad_(False).to(device) for judge in judges]
+
+    @property
+    def segments(self) -> bool:
+        """Whether the cavity can be outlined."""
+        return self._segmenter is not None
+
+    @property
+    def judges(self) -> int:
+        """How many classifiers there are."""
+        return len(self._judges)
+
+    def cavity(
+        self, windows: Sequence[Grey], *, mode: NetworkMode, preparation: Preparation, told: Counted
+    ) -> Iterator[list[Grey]]:
+        """Probabilities (256, 256) of the cavity for 256 x 256 windows: one list, or one for each sample of `mc`."""
+        assert self._segmenter is not None, "a package without a segmenter outlines nothing"
+        # With statistics of the window the scale of the input hardly matters; with the stored ones it must be right.
+        raw = preparation == "published" and mode != "reference"
+        inputs = [torch.from_numpy(network_input(window, raw=raw))[None, None] for window in windows]
+        network = self._segmenter
+        use_statistics(network, "stored" if mode == "reference" else "batch")
+        if mode != "mc":
+            yield self._asked(inputs, folded=mode == "reference" and preparation == "clinical", told=told)
+            return
+        generator = torch.Generator().manual_seed(self.sampling.seed)
+        network.dropout.generator = generator
+        try:
+            for _ in range(self.sampling.samples):
+                yield self._asked(inputs, folded=False, told=told)
+        finally:
+            network.dropout.generator = None
+
+    def quality(self, windows: Sequence[Grey], *, mode: NetworkMode, preparation: Preparation) -> list[float]:
+        """The mean probability of all classifiers that each 256 x 256 window is good; they have no dropout."""
+        kind = torch.float64 if preparation == "published" else torch.float32
+        found = np.zeros(len(windows))
+        for judge in self._judges:
+            judge.to(kind)
+            use_statistics(judge, "stored" if mode == "reference" else "batch")
+            with torch.inference_mode():
+                for index, window in enumerate(windows):
+                    picture = torch.from_numpy(quality_input(window))[None, None]
+                    _, probability = judge(picture.to(self.device, kind))
+                    found[index] += float(probability) / len(self._judges)
+        return [float(value) for value in found]
+
+    def _asked(self, inputs: Sequence[torch.Tensor], *, folded: bool, told: Counted) -> list[Grey]:
+        network = self._segmenter
+        assert network is not None
+        found: list[Grey] = []
+        size = GPU_BATCH if folded and self.device.type != "cpu" else 1
+        ask = self._folded if folded and self._folded is not None else network
+        with torch.inference_mode():
+            for start in range(0, len(inputs), size):
+                batch = torch.cat(list(inputs[start : start + size])).to(self.device)
+                answers = torch.sigmoid(ask(batch)).double().cpu().numpy()
+                found += list(_pictures(answers))
+                for _ in range(len(answers)):
+                    told()
+        return found
+
+
+def _pictures(answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    pictures: NDArray[np.float64] = answers[:, 0]
+    return pictures
