@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
-from echonode.web import frames, health, metadata, metrics, retrieve
+from echonode.web import frames, health, metadata, metrics, retrieve, stow
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
@@ -54,6 +54,7 @@ def _routes(services: Services) -> list[BaseRoute]:
         *frames.routes(services),
         *metadata.routes(services),
         *retrieve.routes(services),
+        *stow.routes(services),
         *health.routes(services),
         *metrics.routes(services),
     ]
