@@ -73,7 +73,10 @@ def verify_command(
 @app.command("import")
 def import_command(
     kind: Annotated[str, typer.Argument(help="Layout of the checkpoint: superslomo, coreecho; a wrong one names all.")],
-    file: Annotated[Path, typer.Argument(help="The published checkpoint file.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="The published checkpoint file; of an ensemble all of its files."),
+    ],
     name: Annotated[str, typer.Option(help="Name of the new package: lower-case letters, digits, dashes.")],
     option: Annotated[
         list[str] | None,
@@ -97,7 +100,8 @@ def import_command(
             raise BadInput(f"--option {text!r} is not of the form KEY=VALUE")
         options[key] = value
     folder = into or configuration_of(config).model_paths[-1]
-    package = import_checkpoint(kind, existing(file), name=name, into=folder, options=options)
+    first, *further = (existing(file) for file in files)
+    package = import_checkpoint(kind, first, name=name, into=folder, options=options, further=further)
     say(f"{package.name} {package.version} is in {package.folder}, digest {package.digest[:16]}")
     say(f'a route of routes.toml uses it with: task = "{package.task}", model = "{package.name}"')
 
