@@ -14,8 +14,9 @@ TASK = TaskSpec(
     },
     parity="echonode.tasks.mmode.parity:check",
     tools={
-        "examiner": "echonode.tasks.mmode.offline:open_examiner",
-        "table": "echonode.tasks.mmode.offline:append_rows",
+        "read": "echonode.tasks.mmode.offline:read",
+        "join": "echonode.tasks.mmode.offline:joined",
+        "table": "echonode.tasks.mmode.tables:append",
     },
     level="instance",
 )

@@ -126,6 +126,7 @@ def _beat(beat: MeasuredBeat, species: Species) -> dict[str, Any]:
         "seconds": beat.diastole.seconds,
         "lvid_d_mm": beat.diastole.value,
         "lvid_s_mm": beat.systole.value,
+        "lvid_s_seconds": beat.systole.seconds,
         f"edv_{species.volume_unit}": beat.diastole.volume,
         f"esv_{species.volume_unit}": beat.systole.volume,
         "ejection_fraction_percent": beat.ejection_fraction,

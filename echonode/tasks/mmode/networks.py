@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from echonode.core.errors import PackageInvalid
 from echonode.tasks.mmode.folded import FoldedQuickNat
 from echonode.tasks.mmode.net import CardioNet, QuickNat, use_statistics
 from echonode.tasks.mmode.prepare import Preparation, network_input, quality_input
@@ -49,6 +50,21 @@ class Networks:
         on_cpu = self._segmenter is not None and device.type == "cpu"
         self._folded = FoldedQuickNat(self._segmenter) if on_cpu and self._segmenter is not None else None
         self._judges = [judge.eval().requires_grad_(False).to(device) for judge in judges]
+
+    def joined(self, further: Networks) -> Networks:
+        """The networks of both, with these ones' device and sampling.
+
+        Raises:
+            PackageInvalid: both have a segmenter.
+        """
+        if self._segmenter is not None and further._segmenter is not None:
+            raise PackageInvalid("a second segmentation network; one strip has one outline")
+        return Networks(
+            segmenter=self._segmenter or further._segmenter,
+            judges=[*self._judges, *further._judges],
+            device=self.device,
+            sampling=self.sampling,
+        )
 
     @property
     def segments(self) -> bool:

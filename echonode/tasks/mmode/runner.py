@@ -45,41 +45,28 @@ def open_runner(package: Package, device: str, threads: int) -> MModeRunner:
         PackageInvalid: its architecture, mode or preparation is none of this task's.
         CheckpointRefused: its weights do not fit the architecture.
     """
-    return runner_of([package], device, threads)
-
-
-def runner_of(packages: Sequence[Package], device: str, threads: int) -> MModeRunner:
-    """The runner of a package whose networks are joined by those of further ones: a segmenter with its classifiers.
-
-    The first package's settings count.
-
-    Raises:
-        PackageInvalid, CheckpointRefused: as `open_runner`; or there are two segmenters.
-    """
     cv2.setNumThreads(max(1, threads))
     segmenter: QuickNat | None = None
     judges: list[CardioNet] = []
     place = open_device(device, threads=threads)
-    for package in packages:
-        for role, architecture in sorted(package.architecture.items()):
-            network = _loaded(package, role, architecture)
-            if isinstance(network, CardioNet):
-                judges.append(network)
-            elif segmenter is None:
-                segmenter = network
-            else:
-                raise PackageInvalid(f"{package.name}: a second segmentation network; one strip has one outline")
+    for role, architecture in sorted(package.architecture.items()):
+        network = _loaded(package, role, architecture)
+        if isinstance(network, CardioNet):
+            judges.append(network)
+        elif segmenter is None:
+            segmenter = network
+        else:
+            raise PackageInvalid(f"{package.name}: a second segmentation network; one strip has one outline")
     if segmenter is None and not judges:
-        raise PackageInvalid(f"{packages[0].name}: mmode needs a network of architecture quicknat or cardionet")
-    first = packages[0]
+        raise PackageInvalid(f"{package.name}: mmode needs a network of architecture quicknat or cardionet")
     usual = Settings(
-        preparation=cast(Preparation, _one_of(first, "preparation", first.preparation, PREPARATIONS)),
-        mode=cast(NetworkMode, _one_of(first, "mode", first.config.get("mode", "reference"), MODES)),
+        preparation=cast(Preparation, _one_of(package, "preparation", package.preparation, PREPARATIONS)),
+        mode=cast(NetworkMode, _one_of(package, "mode", package.config.get("mode", "reference"), MODES)),
         species=None,
         body_mass=None,
     )
-    networks = Networks(segmenter=segmenter, judges=judges, device=place, sampling=_sampling(first))
-    return MModeRunner(networks, usual=usual, species=tuple(str(name) for name in first.input.get("species") or ()))
+    networks = Networks(segmenter=segmenter, judges=judges, device=place, sampling=_sampling(package))
+    return MModeRunner(networks, usual=usual, species=tuple(str(name) for name in package.input.get("species") or ()))
 
 
 class MModeRunner:
@@ -103,6 +90,14 @@ class MModeRunner:
                 found.append(results_of(examination, frames=count, rows=rows, columns=columns))
             told.done()
         return found
+
+    def joined(self, further: MModeRunner) -> MModeRunner:
+        """A runner with the networks of both and the settings of this one.
+
+        Raises:
+            PackageInvalid: both have a segmenter.
+        """
+        return MModeRunner(self._networks.joined(further._networks), usual=self._usual, species=self._species)
 
     def examine(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Examination | Ineligible:
         """Everything that was read from one clip, or why nothing was."""
@@ -139,6 +134,10 @@ class MModeRunner:
                 reason=f"the model was made for {made_for}, and nothing tells the species of this recording: state it, "
                 "or the body mass",
                 code="species",
+            )
+        if settings.body_mass is not None and settings.body_mass > species.heaviest:
+            return Ineligible(
+                reason=f"a body mass of {settings.body_mass:g} g is no {species.name}'s", code="species"
             )
         if self._species and species.name not in self._species:
             return Ineligible(

@@ -8,10 +8,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from echonode.core.errors import BadInput
-from echonode.tasks.mmode.examination import Examination, Instant
 
 QUANTITIES: Final = ("diastole", "systole", "heartrate")
 STATS: Final = (
@@ -24,31 +23,31 @@ LAYOUTS: Final[Mapping[str, Sequence[str]]] = {"stats": STATS, "all": ALL}
 Row = Sequence[str | float]
 
 
-def rows_of(examination: Examination, *, name: str, layout: str) -> list[Row]:
-    """The lines of one file.
+def rows_of(details: Mapping[str, Any], *, name: str, layout: str) -> list[Row]:
+    """The lines of one file, from what `Examination.as_dict` says of it.
 
     `all` pairs the values of one beat; in the published preparation they are paired by their place in three lists, as
     the authors did, and the shortest list says how many there are.
     """
     if layout == "stats":
-        spreads = [examination.spread(some) for some in _series(examination)]
-        return [
-            (
-                name,
-                *(spread.median for spread in spreads),
-                *(spread.mean for spread in spreads),
-                *(spread.largest for spread in spreads),
-                *(spread.smallest for spread in spreads),
-            )
-        ]
-    if examination.preparation == "published":
-        good = [[one for one in some if one.good] for some in _series(examination)]
-        return [(name, *_pairs(found)) for found in zip(*good, strict=False)]
-    return [(name, *_pairs((beat.diastole, beat.systole, beat.rate))) for beat in examination.good_beats]
+        spreads = [details["statistics"][quantity] for quantity in ("lvid_d_mm", "lvid_s_mm", "heart_rate_bpm")]
+        return [(name, *(spread[statistic] for statistic in ("median", "mean", "max", "min") for spread in spreads))]
+    if details["preparation"] == "published":
+        series = [details[key] for key in ("end_diastole", "end_systole", "heart_rate")]
+        good = [[(one["value"], one["seconds"]) for one in some if one["good"]] for some in series]
+        return [(name, *(value for pair in row for value in pair)) for row in zip(*good, strict=False)]
+    return [
+        (
+            name, beat["lvid_d_mm"], beat["seconds"], beat["lvid_s_mm"], beat["lvid_s_seconds"],
+            *(("", "") if beat["heart_rate_bpm"] is None else (beat["heart_rate_bpm"], beat["seconds"])),
+        )
+        for beat in details["beats"]
+        if beat["good"]
+    ]  # fmt: skip
 
 
-def append(path: Path, rows: Sequence[Row], *, layout: str) -> None:
-    """Add lines to a table; its heading is written when the file is new.
+def append(path: Path, details: Mapping[str, Any], *, name: str, layout: str) -> None:
+    """Add the lines of one file to a table; its heading is written when the table is new.
 
     Raises:
         BadInput: the file has another heading, or cannot be written.
@@ -65,17 +64,6 @@ def append(path: Path, rows: Sequence[Row], *, layout: str) -> None:
             writer = csv.writer(file, quotechar="|", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
             if fresh:
                 writer.writerow(heading)
-            writer.writerows(rows)
+            writer.writerows(rows_of(details, name=name, layout=layout))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: cannot be written as a table: {error}") from error
-
-
-def _series(examination: Examination) -> tuple[Sequence[Instant], ...]:
-    return examination.diastoles, examination.systoles, examination.rates
-
-
-def _pairs(instants: Sequence[Instant | None]) -> list[str | float]:
-    found: list[str | float] = []
-    for one in instants:
-        found += ["", ""] if one is None else [one.value, one.seconds]
-    return found

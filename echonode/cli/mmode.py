@@ -1,0 +1,176 @@
+"""`echonode run mmode`: measurements of M-mode files and folders, without a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from echonode.cli.called import dicom_files
+from echonode.cli.options import ConfigOption, JsonOption
+from echonode.cli.screen import Column, quiet_logs
+from echonode.core.errors import EchonodeError
+
+if TYPE_CHECKING:
+    from echonode.cli.loaded import Loaded
+    from echonode.cli.readings import Reading
+    from echonode.core.clip import Clip
+
+TASK = "mmode"
+SHOWN = {
+    "LVIDd mm": "29436-3", "LVIDs mm": "29438-9", "beats/min": "8867-4", "EF %": "18043-0", "FS %": "18051-3",
+}  # fmt: skip
+
+
+class Layout(StrEnum):
+    """Layout of the table."""
+
+    ALL = "all"
+    STATS = "stats"
+
+
+class NetworkMode(StrEnum):
+    """How the networks are run."""
+
+    REFERENCE = "reference"
+    BATCHSTAT = "batchstat"
+    MC = "mc"
+
+
+class Subject(StrEnum):
+    """Whose heart it is."""
+
+    MOUSE = "mouse"
+    HUMAN = "human"
+
+
+def mmode_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="DICOM files, or folders whose DICOM files are all read.")
+    ],
+    model: Annotated[str, typer.Option(metavar="NAME", help="Model package, or its folder.")],
+    quality: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Package of quality classifiers, when the model has none.")
+    ] = None,
+    body_mass: Annotated[
+        float | None, typer.Option("--mass", "-m", min=0.1, help="Body mass in g; Patient's Weight when not given.")
+    ] = None,
+    species: Annotated[
+        Subject | None, typer.Option(help="Whose heart it is; what the header or the mass tells when not given.")
+    ] = None,
+    preparation: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="published, clinical, or both with a comma; the package's when not given."),
+    ] = None,
+    mode: Annotated[
+        NetworkMode | None, typer.Option(help="How the networks are run; as the package says when not given.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", "-f", metavar="CSV", help="Append lines to this table.")
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option("--write", "-w", help="What a line of the table is: a beat, or a file.")
+    ] = Layout.STATS,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Diameters, volumes and heart rate from M-mode; a refused file is named with the reason, and the exit code is 2."""
+    from echonode.cli import readings
+    from echonode.cli.loaded import open_model
+
+    quiet_logs()
+    sources = dicom_files(paths)
+    loaded = open_model(model, task=TASK, device=device, config=config)
+    if quality is not None:
+        judge = open_model(quality, task=TASK, device=device, config=config)
+        loaded = replace(loaded, runner=loaded.tool("join")(loaded.runner, judge.runner))
+    asked = {"body_mass_g": body_mass, "species": species, "mode": mode}
+    parameters = {
+        name: value.value if isinstance(value, StrEnum) else value for name, value in asked.items() if value is not None
+    }
+    modes = readings.modes_of(preparation, loaded.package.preparation)
+
+    def found() -> Iterator[tuple[Path, list[Reading]]]:
+        for source in sources:
+            read = [_read(loaded, source, {**parameters, "preparation": one}) for one in modes]
+            if table is not None:
+                for reading in read:
+                    if reading.refused is None:
+                        loaded.tool("table")(table, reading.details, name=source.name, layout=layout.value)
+            yield source, read
+
+    columns = [Column(title, _shown(code), right=True) for title, code in SHOWN.items()]
+    if readings.print_readings(loaded, found(), as_json=as_json, columns=[*columns, Column("beats", _beats)]):
+        raise typer.Exit(2)
+
+
+def _read(loaded: Loaded, source: Path, parameters: Mapping[str, Any]) -> Reading:
+    """What one file gave; what cannot be read is a refusal."""
+    from echonode.cli.loaded import progress_bar
+    from echonode.cli.readings import Reading
+    from echonode.core.results import Ineligible, Measurement
+
+    preparation = str(parameters["preparation"])
+    try:
+        clip = _clip(loaded, source)
+        if isinstance(clip, Ineligible):
+            return Reading(preparation=preparation, refused=asdict(clip))
+        with progress_bar(source.name) as progress:
+            results, details = loaded.tool("read")(loaded.runner, clip, {**_subject(source), **parameters}, progress)
+    except EchonodeError as error:
+        return Reading(preparation=preparation, refused=asdict(Ineligible(reason=str(error), code="unreadable")))
+    refusal = next((result for result in results if isinstance(result, Ineligible)), None)
+    return Reading(
+        preparation=preparation,
+        measurements=tuple(result for result in results if isinstance(result, Measurement)),
+        details=details,
+        refused=asdict(refusal) if refusal else None,
+        frames=len(clip.frames),
+    )
+
+
+def _clip(loaded: Loaded, source: Path) -> Clip | Any:
+    """The decoded clip, or why it is not looked at: the runner itself judges mode and calibration, by its preparation."""
+    from echonode.cli.routes import facts_of_file
+    from echonode.core.results import Ineligible
+    from echonode.dicom.pixels import read_clip
+
+    if facts_of_file(source).derived:
+        return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
+    return read_clip(source, limits=loaded.settings.limits)
+
+
+def _subject(source: Path) -> dict[str, Any]:
+    """What the header tells of whose heart it is: Patient's Weight, which is in kg, and Patient Species."""
+    import pydicom
+
+    from echonode.dicom import elements
+
+    header = pydicom.dcmread(source, stop_before_pixels=True)
+    found: dict[str, Any] = {}
+    kilograms = elements.decimal(header, "PatientWeight")
+    if kilograms is not None and 0 < kilograms < 1000:
+        found["body_mass_g"] = 1000 * kilograms
+    described = elements.text(header, "PatientSpeciesDescription").lower()
+    for name, words in (("mouse", ("mouse", "mus musculus")), ("human", ("human", "homo sapiens"))):
+        if any(word in described for word in words):
+            found["species"] = name
+    return found
+
+
+def _shown(code: str) -> Any:
+    def text(row: Mapping[str, Any]) -> str:
+        values = [one.value for one in row["reading"].measurements if one.concept.value == code]
+        return f"{values[0]:.4g}" if values else ""
+
+    return text
+
+
+def _beats(row: Mapping[str, Any]) -> str:
+    beats = row["reading"].details.get("beats") or ()
+    return f"{sum(beat['good'] for beat in beats)} of {len(beats)}" if beats else ""
