@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from echonode.tasks.cmr.metrics import auc, youden
 from echonode.tasks.cmr.net import build
 from echonode.tasks.cmr.prepare import Convention, Preparation, published
 from echonode.tasks.cmr.reading import probability_of
+from echonode.tasks.common.checkpoint import outline
 from echonode.tasks.common.parity import (
     compared,
     difference,
@@ -53,7 +55,10 @@ def check(folder: Path, whole: bool) -> Iterator[ParityRow]:
     if not vectors.is_dir():
         return
     seed = read_set(folder).seed
-    plain, grown = filled(build("r2plus1d-18")), filled(build("r2plus1d-18"), gain=GAIN)
+    plain, grown = (
+        filled(outline(partial(build, "r2plus1d-18"))),
+        filled(outline(partial(build, "r2plus1d-18")), gain=GAIN),
+    )
     yield state_row(NETWORK, plain, read_json(vectors / "state_dict_keys.json")["model"]["keys"])
     arrays = read_arrays(vectors / "network_random_input.npz")
     shape = tuple(int(size) for size in arrays["input_shape"])

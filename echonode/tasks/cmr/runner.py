@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -19,7 +20,7 @@ from echonode.tasks.cmr import prepare
 from echonode.tasks.cmr.net import build
 from echonode.tasks.cmr.prepare import Convention, Preparation
 from echonode.tasks.cmr.reading import FINDINGS, Reading
-from echonode.tasks.common.checkpoint import load_weights, shapes_of
+from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
@@ -43,8 +44,8 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
         raise PackageInvalid(f"{package.name}: config.finding: {' or '.join(FINDINGS)} is expected, not {finding!r}")
     if threshold is not None and (not isinstance(threshold, int | float) or not 0 < threshold < 1):
         raise PackageInvalid(f"{package.name}: config.threshold: between 0 and 1 is expected, not {threshold!r}")
-    network = build(ARCHITECTURE)
-    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)))
+    network = outline(partial(build, ARCHITECTURE))
+    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)), assign=True)
     return CmrRunner(
         network=network.eval().requires_grad_(False).to(place),
         device=place,
@@ -65,7 +66,7 @@ def read(
 
 
 class CmrRunner:
-    """A Runner. Parameters: `preparation` (the package's); `clips`, in clinical mode."""
+    """A Runner. Parameters: `preparation` (the package's); `clips`, in clinical mode: published has one."""
 
     def __init__(
         self, *, network: nn.Module, device: torch.device, convention: Convention, finding: str,
@@ -131,8 +132,6 @@ class CmrRunner:
         if mode == "clinical":
             colour = bool(self._contract.get("colour", False))
             return prepare.clinical(clip, self._convention, clips=clips, colour=colour)
-        if clips not in (None, 1):
-            raise BadInput("clips: published mode has one clip, from the first frame")
         return prepare.published(clip, self._convention)
 
 

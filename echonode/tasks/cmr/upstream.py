@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from echonode.core.errors import CheckpointRefused
 from echonode.tasks.cmr.net import build
 from echonode.tasks.cmr.reading import FINDINGS
-from echonode.tasks.common.checkpoint import checked_state, load_published, shapes_of, without_prefix
+from echonode.tasks.common.checkpoint import checked_state, load_published, outline, shapes_of, without_prefix
 from echonode.tasks.common.inputs import PREPARATIONS
 
 PREFIXES: Final = ("m.", "model.", "module.", "backbone.")
@@ -85,7 +86,7 @@ def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[s
             raise CheckpointRefused(f"has surplus {', '.join(name[:60] for name in surplus[:4])}")
         state = content["state_dict"]
     bare = without_prefix(state, PREFIXES, where="state_dict")
-    sound = checked_state(bare, shapes_of(build("r2plus1d-18")), where="state_dict")
+    sound = checked_state(bare, shapes_of(outline(partial(build, "r2plus1d-18"))), where="state_dict")
     path = folder / "classifier.safetensors"
     save_file(sound, path)
     handle = os.open(path, os.O_RDONLY)
@@ -95,7 +96,7 @@ def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[s
     return {
         "title": f"CMR {finding.replace('-', ' ')} from {view}",
         "architecture": {"classifier": "r2plus1d-18"},
-        "config": {"finding": finding, "view": view} | threshold,
+        "config": {"finding": finding, "view": view, "frames": 16, "stride": 2, "period_ms": 2000.0 / 30} | threshold,
         "preparation": "published",
         "preparations": list(PREPARATIONS),
         "evaluated": ["published"] if known else [],

@@ -7,9 +7,9 @@ import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +25,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 COUNT = "num_batches_tracked"
 SHOWN = 4
 
+Module = TypeVar("Module", bound=torch.nn.Module)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -85,6 +86,15 @@ def without_prefix(content: object, prefixes: Sequence[str], *, where: str) -> d
         if content and all(str(key).startswith(prefix) for key in content):
             return {str(key)[len(prefix) :]: value for key, value in content.items()}
     return {str(key): value for key, value in content.items()}
+
+
+def outline(build: Callable[[], Module]) -> Module:
+    """A network without storage: its shapes at once, or a place for checked weights, and no time lost on random ones.
+
+    Give it weights with `load_state_dict(..., assign=True)`.
+    """
+    with torch.device("meta"):
+        return build()
 
 
 def shapes_of(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:

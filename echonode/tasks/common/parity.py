@@ -110,8 +110,9 @@ def by_rule(network: nn.Module, *, gain: float = 1.0) -> dict[str, torch.Tensor]
 
 
 def filled(network: Network, *, gain: float = 1.0) -> Network:
-    """`network` with weights by the rule, in eval mode, without gradients."""
-    network.load_state_dict(by_rule(network, gain=gain))
+    """`network`, which may be an outline, with weights by the rule, in eval mode, without gradients."""
+    outlined = any(parameter.is_meta for parameter in network.parameters())
+    network.load_state_dict(by_rule(network, gain=gain), assign=outlined)
     return network.eval().requires_grad_(False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final, Literal, cast
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
-from echonode.tasks.common.checkpoint import load_weights, shapes_of
+from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.r2plus1d import features
 from echonode.tasks.ejection_fraction.net import build
@@ -80,7 +81,8 @@ def open_estimator(package: Package, *, device: str, threads: int) -> Estimator:
         if package.architecture.get(role) != architecture or role not in package.weights:
             raise PackageInvalid(f"{package.name}: method {method} needs {architecture} as {role}")
         outputs = int(package.config.get("outputs", 1))
-        network = build(architecture) if role == "regressor" else build(architecture, outputs=outputs)
-        network.load_state_dict(load_weights(package.weights[role], shapes_of(network)))
+        arguments = {} if role == "regressor" else {"outputs": outputs}
+        network = outline(partial(build, architecture, **arguments))
+        network.load_state_dict(load_weights(package.weights[role], shapes_of(network)), assign=True)
         networks[role] = network
     return Estimator(networks, method=cast(Method, method), device=place)

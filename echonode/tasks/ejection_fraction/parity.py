@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from echonode.core.clip import Clip
 from echonode.core.parity import ParityRow
+from echonode.tasks.common.checkpoint import outline
 from echonode.tasks.common.parity import (
     compared,
     difference,
@@ -56,7 +58,10 @@ def check(folder: Path, whole: bool) -> Iterator[ParityRow]:
     if not vectors.is_dir():
         return
     constants = read_set(folder)
-    encoder, regressor = filled(build("uniformer-small")), filled(build("ef-regressor"))
+    encoder, regressor = (
+        filled(outline(partial(build, "uniformer-small"))),
+        filled(outline(partial(build, "ef-regressor"))),
+    )
     listed = read_json(vectors / "state_dict_keys.json")
     yield state_row(ENCODER, encoder, listed["model"]["keys"])
     yield state_row(REGRESSOR, regressor, listed["regressor"]["keys"])

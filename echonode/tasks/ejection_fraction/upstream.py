@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from echonode.core.errors import CheckpointRefused
-from echonode.tasks.common.checkpoint import checked_state, load_published, shapes_of, without_prefix
+from echonode.tasks.common.checkpoint import checked_state, load_published, outline, shapes_of, without_prefix
 from echonode.tasks.common.inputs import PREPARATIONS
 from echonode.tasks.ejection_fraction.net import build
 
@@ -35,6 +36,7 @@ SCORES: Final = (
     "numpy._core.multiarray._reconstruct", "numpy.dtype", "numpy.ndarray", "numpy.dtypes.Float64DType",
     "numpy.dtypes.Float32DType",
 )  # fmt: skip
+COREECHO: Final = {"frames": 36, "stride": 4, "period_ms": 80.0, "padding": "before"}
 TRAINED_ON: Final = (
     "EchoNet-Dynamic, as the layout suggests: apical four-chamber videos of 112 x 112 pixels at about 50 frames a "
     "second, adults, one hospital; the file does not tell"
@@ -81,7 +83,7 @@ def import_coreecho(source: Path, folder: Path, options: Mapping[str, str]) -> d
         raise CheckpointRefused(f"head has {outputs} outputs, 1 is expected for an ejection fraction")
     _write(folder, "encoder", "uniformer-small", state, where="state_dict", outputs=outputs)
     trained_on = TRAINED_ON if method == "head" else "Kinetics-400, as the 400 outputs suggest; no echocardiogram"
-    return _tables(method, {"encoder": "uniformer-small"}, {"outputs": outputs}, trained_on=trained_on)
+    return _tables(method, {"encoder": "uniformer-small"}, COREECHO | {"outputs": outputs}, trained_on=trained_on)
 
 
 def import_echonet_dynamic(source: Path, folder: Path, options: Mapping[str, str]) -> dict[str, Any]:
@@ -123,12 +125,12 @@ def _stage(content: Mapping[Any, Any], names: set[str], folder: Path) -> dict[st
         for role, key in (("encoder", "model"), ("regressor", "regressor"))
     }
     checked = {
-        role: checked_state(states[role], shapes_of(build(architecture[role])), where=key)
+        role: checked_state(states[role], shapes_of(outline(partial(build, architecture[role]))), where=key)
         for role, key in (("encoder", "model"), ("regressor", "regressor"))
     }
     for role, state in checked.items():
         _save(folder / f"{role}.safetensors", state)
-    return _tables("regressor", architecture, {}, trained_on=TRAINED_ON)
+    return _tables("regressor", architecture, COREECHO, trained_on=TRAINED_ON)
 
 
 def _write(
@@ -136,7 +138,7 @@ def _write(
 ) -> None:
     _save(
         folder / f"{role}.safetensors",
-        checked_state(state, shapes_of(build(architecture, outputs=outputs)), where=where),
+        checked_state(state, shapes_of(outline(partial(build, architecture, outputs=outputs))), where=where),
     )
 
 
