@@ -40,7 +40,13 @@ FIRST = ("timestamp", "level", "process", "event")
 ACCESS = "echonode.access"
 """The logger of requests: thousands a second, so its JSON lines pass no chain of processors."""
 LONGEST = 500
-NOISY = {"alembic": logging.WARNING, "apscheduler": logging.WARNING, "pydicom": logging.ERROR, "PIL": logging.WARNING}
+NOISY = {
+    "alembic": logging.WARNING,
+    "apscheduler": logging.WARNING,
+    "pydicom": logging.ERROR,
+    "PIL": logging.WARNING,
+    "urllib3": logging.ERROR,
+}
 """Third parties whose messages are many, or (pydicom) quote values of the data set."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -179,6 +179,14 @@ class WorkStore:
         """
         with self._database.reading() as connection:
             return self._read(connection, work_id)
+
+    def beginning_with(self, text: str, *, limit: int = 2) -> Sequence[WorkItem]:
+        """Items whose id begins with `text`, hex digits in any case; none for an empty one."""
+        if not text:
+            return []
+        query = select(WORKITEM).where(_W.work_id.startswith(text.lower(), autoescape=True)).limit(limit)
+        with self._database.reading() as connection:
+            return [_item(row) for row in connection.execute(query)]
 
     def list(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli import parity
-from echonode.cli.options import ConfigOption, JsonOption, configuration_of, existing
+from echonode.cli.options import ConfigOption, JsonOption, NodeOption, configuration_of, existing
 from echonode.cli.screen import Column, complain, say, show_facts, show_json, show_rows
 from echonode.core.errors import BadInput, EchonodeError
 
@@ -21,10 +21,12 @@ ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the pack
 
 
 @app.command("list")
-def list_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
     """Every package, with what it is for and whether it is sound."""
-    catalogue = catalogue_of(config)
-    rows = [_row(catalogue, name) for name in catalogue.names()]
+    from echonode.cli.opened import opened_console
+
+    with opened_console(config, node, silent=True) as console:
+        rows = console.models()
     columns = (
         Column("model", "name"),
         Column("version", "version"),
@@ -37,17 +39,18 @@ def list_command(config: ConfigOption = None, as_json: JsonOption = False) -> No
 
 
 @app.command("show")
-def show_command(name: ModelName, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def show_command(
+    name: ModelName, config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False
+) -> None:
     """The manifest of one package, and its digest."""
-    catalogue = catalogue_of(config)
-    manifest = catalogue.manifest(name)
-    package = catalogue.get(name)
-    content = manifest.model_dump(mode="json") | {"evaluation": manifest.evaluation}
-    content |= {"digest": package.digest, "folder": str(package.folder)}
+    from echonode.cli.opened import opened_console
+
+    with opened_console(config, node, silent=True) as console:
+        content = console.model(name)
     if as_json:
         show_json(content)
         return
-    show_facts([*_flat(content), ("card", _card(package.folder))])
+    show_facts([*_flat(content), ("card", "" if node else _card(Path(content["folder"])))])
 
 
 @app.command("verify")
@@ -111,16 +114,6 @@ def catalogue_of(config: Path | None) -> Catalogue:
     from echonode.registry.catalogue import Catalogue
 
     return Catalogue(configuration_of(config).model_paths)
-
-
-def _row(catalogue: Catalogue, name: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name, "version": "", "task": "", "title": "", "trained_on": "", "digest": ""}
-    try:
-        package = catalogue.get(name)
-    except EchonodeError as error:
-        return row | {"state": f"not usable: {error}"}
-    fields = ("version", "task", "title", "trained_on", "digest")
-    return row | {field: getattr(package, field) for field in fields} | {"state": "sound"}
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -29,6 +29,17 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+NodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        envvar="ECHONODE_NODE",
+        metavar="URL",
+        help="A running node instead of this machine's configuration: http://127.0.0.1:8080; "
+        "ECHONODE_NODE_TOKEN holds its token.",
+        show_default=False,
+    ),
+]
 ToOption = Annotated[
     str, typer.Option("--to", metavar="AET@HOST:PORT", help="The other side, or the name of a peer in peers.toml.")
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from echonode.cli.called import calling
-from echonode.cli.options import ConfigOption, FromOption, JsonOption, configuration_of
+from echonode.cli.options import ConfigOption, FromOption, JsonOption, NodeOption, configuration_of
 from echonode.cli.screen import Column, complain, duration, say, show_rows
 from echonode.core.errors import BadInput, DeliveryFailed
 
@@ -38,20 +39,23 @@ SYNTAXES = {
 
 
 @app.command("list")
-def list_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
     """The peers of peers.toml and what they may do."""
-    peers = configuration_of(config).peers
-    rows = [peer.model_dump(mode="json") for peer in peers.peer]
+    from echonode.cli.opened import opened_console
+
+    with opened_console(config, node, silent=True) as console:
+        peers = console.peers()
+    rows = peers["peer"]
     columns = (
         Column("peer", "name"),
         Column("AE title", "ae_title"),
-        Column("listens at", lambda row: f"{row['host']}:{row['port']}" if row["host"] else "only calls"),
+        Column("listens at", _where),
         Column("calls from", lambda row: ", ".join(row["addresses"]) or "anywhere"),
         Column("rights", lambda row: ", ".join(row["rights"]) or "echo only"),
     )
     show_rows(rows, columns, as_json=as_json, empty="peers.toml names no peer")
-    if peers.allow_unknown and not as_json:
-        say(f"unknown callers are accepted with the rights: {', '.join(peers.unknown_rights)}")
+    if peers["allow_unknown"] and not as_json:
+        say(f"unknown callers are accepted with the rights: {', '.join(peers['unknown_rights'])}")
 
 
 @app.command("check")
@@ -89,6 +93,12 @@ def check_command(
             complain(row["error"])
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    """Where a peer takes objects; with `dicomweb` results go there."""
+    addresses = [f"{row['host']}:{row['port']}"] if row["host"] else []
+    return ", ".join([*addresses, *([row["dicomweb"]] if row["dicomweb"] else [])]) or "only calls"
 
 
 def _check(name: str, title: str | None, config: Path | None) -> dict[str, Any]:

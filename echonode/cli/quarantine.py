@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from echonode.cli.opened import opened_archive
-from echonode.cli.options import ConfigOption, JsonOption, whoami
+from echonode.cli.opened import opened_console
+from echonode.cli.options import ConfigOption, JsonOption, NodeOption, whoami
 from echonode.cli.screen import Column, amount, moment, say, show_rows
 from echonode.core.text import one_line
 
@@ -19,12 +18,13 @@ app = typer.Typer(name="quarantine", help="Objects that were not taken: list, re
 @app.command("list")
 def list_command(
     config: ConfigOption = None,
+    node: NodeOption = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, at most.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """What lies in quarantine, the latest first, each with its reason."""
-    with opened_archive(config) as (_, archive):
-        rows = [asdict(item) for item in archive.quarantine.list(limit=limit)]
+    with opened_console(config, node) as console:
+        rows = console.quarantine(limit=limit)
     columns = (
         Column("number", "id", right=True),
         Column("last seen", lambda row: moment(row["last_seen_at"])),
@@ -41,25 +41,16 @@ def list_command(
 def resubmit_command(
     numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Numbers of the list.")],
     config: ConfigOption = None,
+    node: NodeOption = None,
 ) -> None:
     """Send objects through the door once more, after what was wrong has been put right; exit code 1 when one stays."""
-    from echonode.flow.quarantine import resubmit
-    from echonode.node import open_blobs, open_ingest
-
     staying = 0
-    with opened_archive(config, writing=True) as (configuration, archive):
+    with opened_console(config, node, writing=True) as console:
         for number in numbers:
-            archive.quarantine.get(number)
-        for number in numbers:
-            receipt = resubmit(
-                number,
-                archive=archive,
-                blobs=open_blobs(configuration),
-                ingest=open_ingest(configuration, archive),
-                by=whoami(),
-            )
-            staying += not receipt.accepted
-            say(f"{number}: {receipt.verdict}{f', {one_line(receipt.detail)}' if receipt.detail else ''}")
+            row = console.resubmit(number, by=whoami())
+            staying += not row["accepted"]
+            detail = f", {one_line(row['detail'])}" if row["detail"] else ""
+            say(f"{number}: {row['verdict']}{detail}")
     if staying:
         raise typer.Exit(1)
 

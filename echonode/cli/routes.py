@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli.options import ConfigOption, JsonOption, configuration_of, existing
+from echonode.cli.options import ConfigOption, JsonOption, NodeOption, configuration_of, existing
 from echonode.cli.screen import Column, say, show_json, show_rows
-from echonode.core.errors import UnreadableObject
+from echonode.core.errors import BadInput, UnreadableObject
 from echonode.core.identity import is_uid
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ app = typer.Typer(name="routes", help="Which objects go to which models, and why
 
 
 @app.command("list")
-def list_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
     """Every route of routes.toml."""
-    configuration = configuration_of(config)
-    rows = [route.model_dump(mode="json", exclude_none=True) for route in configuration.routes.route]
+    from echonode.cli.opened import opened_console
+
+    with opened_console(config, node, silent=True) as console:
+        rows = console.routes()
     columns = (
         Column("route", "name"),
         Column("task", "task"),
@@ -47,18 +49,15 @@ def explain_command(
     ],
     calling_ae: Annotated[str, typer.Option("--from", metavar="AET", help="AE title of the sender, for a file.")] = "",
     config: ConfigOption = None,
+    node: NodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Which routes would take this object, and which condition holds the others back."""
-    from echonode.flow.route import explain
-
-    configuration = configuration_of(config)
-    facts = _facts(what, calling_ae, config)
-    explanations = explain(facts, configuration.routes)
+    found = _explained(what, calling_ae, config, node)
     if as_json:
-        show_json({"facts": facts.as_dict(), "routes": [asdict(item) for item in explanations]})
+        show_json(found)
         return
-    if not explanations:
+    if not found["routes"]:
         say("routes.toml has no route")
     columns = (
         Column("", lambda row: "yes" if row["holds"] else "NO"),
@@ -66,9 +65,9 @@ def explain_command(
         Column("asks for", "expected"),
         Column("the object has", "actual"),
     )
-    for item in explanations:
-        say(f"{item.route} ({item.model}): {'MATCHES' if item.matches else 'does not match'}")
-        show_rows([asdict(condition) for condition in item.conditions], columns)
+    for item in found["routes"]:
+        say(f"{item['route']} ({item['model']}): {'MATCHES' if item['matches'] else 'does not match'}")
+        show_rows(item["conditions"], columns)
 
 
 def facts_of_file(path: Path, *, calling_ae: str = "") -> Facts:
@@ -92,17 +91,20 @@ def facts_of_file(path: Path, *, calling_ae: str = "") -> Facts:
     return facts_of(header, transfer_syntax_uid=syntax, calling_ae=calling_ae)
 
 
-def _facts(what: str, calling_ae: str, config: Path | None) -> Facts:
+def _explained(what: str, calling_ae: str, config: Path | None, node: str | None) -> dict[str, Any]:
+    """A stored object is asked of the node that has it; a file is read here."""
     if is_uid(what) and not Path(what).exists():
-        from echonode.cli.opened import opened_archive
-        from echonode.core.errors import NotFound
+        from echonode.cli.opened import opened_console
 
-        with opened_archive(config) as (_, archive):
-            facts = archive.index.facts(what)
-        if facts is None:
-            raise NotFound(f"no stored object has the SOP Instance UID {what}")
-        return facts
-    return facts_of_file(existing(Path(what)), calling_ae=calling_ae)
+        with opened_console(config, node) as console:
+            return console.explain(what)
+    from echonode.flow.route import explain
+
+    if node:
+        raise BadInput(f"{what!r}: --node explains objects that the node has, by SOP Instance UID")
+    configuration = configuration_of(config)
+    facts = facts_of_file(existing(Path(what)), calling_ae=calling_ae)
+    return {"facts": facts.as_dict(), "routes": [asdict(each) for each in explain(facts, configuration.routes)]}
 
 
 def _plain(value: object) -> str:

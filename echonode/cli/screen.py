@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from echonode.core.text import one_line
+from echonode.core.text import one_line, span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,8 +123,4 @@ def amount(size: int | float) -> str:
 
 def duration(seconds: float) -> str:
     """A time span for people: 85 ms, 4.2 s, 3 min 20 s."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return span(seconds)

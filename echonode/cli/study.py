@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from echonode.cli.opened import opened_archive
-from echonode.cli.options import ConfigOption, JsonOption, whoami
+from echonode.cli.opened import opened_console
+from echonode.cli.options import ConfigOption, JsonOption, NodeOption, whoami
 from echonode.cli.screen import Column, amount, moment, recently, say, show_json, show_rows
 from echonode.core.errors import BadInput
 from echonode.core.text import one_line
 
-if TYPE_CHECKING:
-    from echonode.archive.refusals import Refusal
-    from echonode.flow.story import ObjectStory, StudyStory
-
 app = typer.Typer(name="study", help="Stored studies: list, and the whole story of one.", no_args_is_help=True)
 conflicts_app = typer.Typer(name="conflicts", help="Studies that name two patients: list, resolve.")
 NEW_PEER = "add to peers.toml:"
-STUDY_KEYS = ("StudyInstanceUID", "StudyDate", "AccessionNumber", "StudyDescription", "PatientID", "PatientName")
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or accession number.")]
 
 
 @app.command("list")
 def list_command(
     config: ConfigOption = None,
+    node: NodeOption = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """The studies that are stored here."""
-    from echonode.core.query import Level, QueryRequest, Universal
-
-    counted = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
-    keys = {name: Universal() for name in (*STUDY_KEYS, *counted)}
-    with opened_archive(config) as (_, archive):
-        matches = list(archive.index.find(QueryRequest(level=Level.STUDY, keys=keys, limit=limit)))
-    rows = [_named(match.attributes) | dict(match.counts) for match in matches]
+    with opened_console(config, node) as console:
+        rows = console.studies(limit=limit)
     columns = (
         Column("study", "StudyInstanceUID"),
         Column("date", "StudyDate"),
@@ -53,14 +43,14 @@ def list_command(
 
 
 @app.command("show")
-def show_command(study: StudyArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def show_command(
+    study: StudyArgument, config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False
+) -> None:
     """What came in, what the rules said, what ran or why not, what was made, and where it went."""
-    from echonode.flow.story import story
-
-    with opened_archive(config) as (configuration, archive):
-        found = story(archive, study, configuration.routes)
+    with opened_console(config, node) as console:
+        found = console.study(study)
     if as_json:
-        show_json(found.as_dict())
+        show_json(found)
         return
     _tell(found)
 
@@ -78,30 +68,15 @@ def request_command(
         typer.Option("--deliver-to", metavar="NAME", help="A destination; the route's when not given."),
     ] = None,
     config: ConfigOption = None,
+    node: NodeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on a stored object or study, whatever the routes say."""
-    from echonode.cli.models import catalogue_of
-    from echonode.flow.request import request
-
     parameters = dict(_pair(text) for text in parameter or ())
-    with opened_archive(config, writing=True) as (configuration, archive):
-        made = request(
-            archive,
-            catalogue_of(config),
-            configuration.routes,
-            configuration.node,
-            task=task,
-            target=target,
-            model=model,
-            parameters=parameters,
-            deliver_to=deliver_to,
-            who=whoami(),
+    with opened_console(config, node, writing=True) as console:
+        rows = console.request(
+            task=task, target=target, model=model, parameters=parameters, deliver_to=deliver_to, by=whoami()
         )
-    rows = [
-        {"id": each.item.id, "object": each.sop_instance_uid, "state": str(each.item.state), "new": each.new}
-        for each in made
-    ]
     columns = (
         Column("id", lambda row: row["id"][:8]),
         Column("object", "object"),
@@ -112,14 +87,16 @@ def request_command(
 
 
 @conflicts_app.callback(invoke_without_command=True)
-def conflicts_command(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def conflicts_command(
+    context: typer.Context, config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False
+) -> None:
     """Studies whose objects name two patients; their work waits until somebody says whose they are."""
     if context.invoked_subcommand is not None:
         return
-    with opened_archive(config) as (_, archive):
-        found = archive.conflicts.list()
+    with opened_console(config, node) as console:
+        found = console.conflicts()
     if as_json:
-        show_json([asdict(conflict) for conflict in found])
+        show_json(found)
         return
     if not found:
         say("no study names two patients")
@@ -132,8 +109,8 @@ def conflicts_command(context: typer.Context, config: ConfigOption = None, as_js
         Column("first seen", lambda row: moment(row["first_seen_at"])),
     )
     for conflict in found:
-        say(f"study {conflict.study_uid}")
-        show_rows([asdict(claim) for claim in conflict.claims], columns)
+        say(f"study {conflict['study_uid']}")
+        show_rows(conflict["claims"], columns)
     if found:
         say("echonode conflicts resolve STUDY --keep PATIENT-ID lets the work of a study go on")
 
@@ -143,26 +120,18 @@ def resolve_command(
     study: StudyArgument,
     keep: Annotated[str, typer.Option(metavar="PATIENT-ID", help="The Patient ID, or an identity of the list.")],
     config: ConfigOption = None,
+    node: NodeOption = None,
 ) -> None:
     """Say whose the study is; stored bytes stay as they were received."""
-    with opened_archive(config, writing=True) as (_, archive):
-        study_uid = archive.index.resolve_study(study)
-        claims = [
-            claim
-            for conflict in archive.conflicts.list()
-            if conflict.study_uid == study_uid
-            for claim in conflict.claims
-        ]
-        named = [claim.digest for claim in claims if len(keep) >= 8 and claim.digest.startswith(keep)]
-        kept = archive.conflicts.resolve(study_uid, keep=named[0] if len(named) == 1 else keep, by=whoami())
-    say(f"study {study_uid} belongs to Patient ID {one_line(kept.patient_id)!r}; its work goes on")
+    with opened_console(config, node, writing=True) as console:
+        kept = console.resolve(study, keep=keep, by=whoami())
+    say(f"study {kept['study_uid']} belongs to Patient ID {one_line(kept['patient_id'])!r}; its work goes on")
 
 
-def refused_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def refused_command(config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
     """Who was refused, why, and what to change so that it is accepted."""
-    with opened_archive(config) as (_, archive):
-        found = archive.refusals.list()
-    rows = [asdict(refusal) for refusal in found]
+    with opened_console(config, node) as console:
+        rows = console.refusals()
     columns = (
         Column("last", lambda row: recently(row["last_seen"])),
         Column("times", "count", right=True),
@@ -173,68 +142,57 @@ def refused_command(config: ConfigOption = None, as_json: JsonOption = False) ->
     show_rows(rows, columns, as_json=as_json, empty="nobody was refused")
     if as_json:
         return
-    for advice in dict.fromkeys(_advice(refusal) for refusal in found if refusal.advice):
+    for advice in dict.fromkeys(_advice(row) for row in rows if row["advice"]):
         say(advice)
         say("")
 
 
-def _advice(refusal: Refusal) -> str:
+def _advice(refusal: Mapping[str, Any]) -> str:
     """What to change, in words, or as lines that can be pasted into peers.toml."""
-    if not refusal.advice.startswith(NEW_PEER):
-        return f"-> {one_line(refusal.advice)}"
-    title = json.dumps(one_line(refusal.calling_ae), ensure_ascii=False)
+    if not refusal["advice"].startswith(NEW_PEER):
+        return f"-> {one_line(refusal['advice'])}"
+    caller = one_line(refusal["calling_ae"])
+    title = json.dumps(caller, ensure_ascii=False)
     return (
-        f"-> to let {one_line(refusal.calling_ae)} in, add to peers.toml and start the node again:\n\n"
+        f"-> to let {caller} in, add to peers.toml and start the node again:\n\n"
         f"[[peer]]\nname = {title.lower()}\nae_title = {title}\n"
-        f'addresses = [{json.dumps(one_line(refusal.address))}]\nrights = ["store"]'
+        f'addresses = [{json.dumps(one_line(refusal["address"]))}]\nrights = ["store"]'
     )
 
 
-def _tell(found: StudyStory) -> None:
-    say(f"study {found.study_uid}: {len(found.objects)} objects from elsewhere, {len(found.derived)} made here")
-    if found.held:
-        say(f"  HELD: {one_line(found.held)}; see echonode conflicts")
-    for each in found.objects:
+def _tell(found: Mapping[str, Any]) -> None:
+    objects, derived = found["objects"], found["derived"]
+    say(f"study {found['study_uid']}: {len(objects)} objects from elsewhere, {len(derived)} made here")
+    if found["held"]:
+        say(f"  HELD: {one_line(found['held'])}; see echonode conflicts")
+    for each in objects:
         _tell_object(each)
-    for stored in found.derived:
-        say(f"made  {stored.sop_instance_uid}  {amount(stored.size)}")
-    for reason in found.quarantined:
+    for stored in derived:
+        say(f"made  {stored['sop_instance_uid']}  {amount(stored['size'])}")
+    for reason in found["quarantined"]:
         say(f"in quarantine: {one_line(reason)}")
 
 
-def _tell_object(each: ObjectStory) -> None:
-    from echonode.flow.story import says
-
-    facts = each.facts
+def _tell_object(each: Mapping[str, Any]) -> None:
+    facts = each["facts"]
     what = (
-        f"{facts.modality} {facts.mode}, {facts.frames} frames {facts.columns}x{facts.rows}"
-        if facts.has_pixels
-        else facts.modality
+        f"{facts['modality']} {facts['mode']}, {facts['frames']} frames {facts['columns']}x{facts['rows']}"
+        if facts["has_pixels"]
+        else facts["modality"]
     )
-    versions = f", {each.versions} further versions" if each.versions else ""
+    versions = f", {each['versions']} further versions" if each["versions"] else ""
     say("")
-    say(f"came in  {each.stored.sop_instance_uid}")
-    say(f"  {moment(each.received_at)}  from {one_line(facts.calling_ae) or 'unknown'}  {one_line(what)}{versions}")
-    for route in each.routes:
-        say(f"  route {route.route}: {'matches' if route.matches else one_line(route.reason)}")
-    for run in each.runs:
-        say(f"  {run.item.queue} [{run.item.id[:8]}]: {one_line(run.says)}")
-        if run.result_uid:
-            say(f"    -> {run.result_uid}")
-        for delivery in run.deliveries:
-            say(f"    {delivery.queue} [{delivery.id[:8]}]: {one_line(says(delivery))}")
-
-
-def _named(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """DICOM JSON as keyword -> text."""
-    from pydicom.datadict import tag_for_keyword
-
-    row: dict[str, Any] = {}
-    for keyword in STUDY_KEYS:
-        values = attributes.get(f"{tag_for_keyword(keyword):08X}", {}).get("Value", [])
-        first = values[0] if values else ""
-        row[keyword] = first.get("Alphabetic", "") if isinstance(first, dict) else str(first)
-    return row
+    say(f"came in  {each['stored']['sop_instance_uid']}")
+    sender = one_line(facts["calling_ae"]) or "unknown"
+    say(f"  {moment(each['received_at'])}  from {sender}  {one_line(what)}{versions}")
+    for route in each["routes"]:
+        say(f"  route {route['route']}: {'matches' if route['matches'] else one_line(route['reason'])}")
+    for run in each["runs"]:
+        say(f"  {run['item']['queue']} [{run['item']['id'][:8]}]: {one_line(run['says'])}")
+        if run["result_uid"]:
+            say(f"    -> {run['result_uid']}")
+        for delivery in run["deliveries"]:
+            say(f"    {delivery['queue']} [{delivery['id'][:8]}]: {one_line(delivery['says'])}")
 
 
 def _pair(text: str) -> tuple[str, Any]:

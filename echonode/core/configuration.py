@@ -83,8 +83,8 @@ def load_configuration(folder: Path) -> Configuration:
     )
     for destination in configuration.routes.destination:
         peer = configuration.peers.named(destination.peer)
-        if peer is None or not peer.host:
-            lacks = "is not in peers.toml" if peer is None else "has no host and port in peers.toml"
+        if peer is None or not peer.takes_objects:
+            lacks = "is not in peers.toml" if peer is None else "has neither host and port nor dicomweb in peers.toml"
             raise ConfigurationError(
                 f"{folder / ROUTES_FILE}: destination.{destination.name}.peer: {destination.peer!r} {lacks}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import Field, model_validator
 
@@ -24,6 +25,15 @@ class Peer(Section):
     ae_title: AETitle = Field(description="its AE title, calling and called")
     host: str = Field("", description="where it listens; empty for a peer that only calls")
     port: Port | None = Field(None, description="its DICOM port; needed with host")
+    dicomweb: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        max_length=500,
+        description="its DICOMweb address; when given, results go there by STOW-RS instead of C-STORE",
+    )
+    token_file: Path | None = Field(
+        None, description="file with the token that its DICOMweb wants; relative to this file's folder"
+    )
     addresses: tuple[str, ...] = Field((), description="addresses or networks (CIDR) it may call from; empty for any")
     rights: tuple[Right, ...] = Field((Right.STORE,), description="store, query, retrieve")
     called_as: AETitle | None = Field(
@@ -34,7 +44,14 @@ class Peer(Section):
     def _reachable(self) -> Peer:
         if bool(self.host) != (self.port is not None):
             raise ValueError("host and port belong together")
+        if self.token_file is not None and not self.dicomweb:
+            raise ValueError("token_file belongs to dicomweb")
         return self
+
+    @property
+    def takes_objects(self) -> bool:
+        """Whether it can be a destination."""
+        return bool(self.host or self.dicomweb)
 
 
 class PeersFile(Section):

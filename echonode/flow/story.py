@@ -53,8 +53,13 @@ class StudyStory:
     events: tuple[AuditRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return asdict(self)
+        """Everything as plain values; each delivery with what it says."""
+        plain = asdict(self)
+        for told, each in zip(plain["objects"], self.objects, strict=True):
+            for run, run_story in zip(told["runs"], each.runs, strict=True):
+                for row, delivery in zip(run["deliveries"], run_story.deliveries, strict=True):
+                    row["says"] = says(delivery)
+        return plain
 
 
 def story(archive: Archive, text: str, routes: RoutesFile) -> StudyStory:

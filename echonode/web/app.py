@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
-from echonode.web import frames, health, metadata, metrics, retrieve, stow
+from echonode.web import admin, frames, health, metadata, metrics, retrieve, stow
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
@@ -57,4 +57,5 @@ def _routes(services: Services) -> list[BaseRoute]:
         *stow.routes(services),
         *health.routes(services),
         *metrics.routes(services),
+        *admin.routes(services),
     ]
