@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+from sqlalchemy import BigInteger, ColumnElement, any_, bindparam, func, literal_column, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql import ClauseElement
 
@@ -30,9 +33,10 @@ class Bare:
         if prepared is None:
             prepared = self._prepared[dialect.name] = self._prepare(dialect)
         sql, names, positional = prepared
-        if positional:
-            return sql, tuple([values[name] if default is _REQUIRED else default for name, default in names])
-        return sql, {name: values[name] if default is _REQUIRED else default for name, default in names}
+        if not positional:
+            return sql, {name: values[name] if default is _REQUIRED else default for name, default in names}
+        parameters = [values[name] if default is _REQUIRED else default for name, default in names]
+        return sql, tuple([orjson.dumps(each).decode() if type(each) is list else each for each in parameters])
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """The driver's cursor after running the statement in the transaction of `connection`."""
@@ -48,6 +52,14 @@ class Bare:
         order = list(compiled.positiontup) if compiled.positional else list(binds)
         names = tuple((name, _REQUIRED if binds[name].required else binds[name].effective_value) for name in order)
         return str(compiled), names, bool(compiled.positional)
+
+
+def among(column: ColumnElement[int], dialect: str, name: str = "ids") -> ColumnElement[bool]:
+    """`column` is one of the whole numbers that the parameter `name` lists: one statement, however many they are."""
+    if dialect == "sqlite":  # a list becomes JSON text, see `Bare.bind`
+        listed: Any = func.json_each(bindparam(name, required=True))
+        return column.in_(select(literal_column("value")).select_from(listed))
+    return column == any_(bindparam(name, type_=ARRAY(BigInteger), required=True))
 
 
 _REQUIRED = object()

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, true
+from sqlalchemy import ColumnElement, and_, false, or_, select, true
 
 from echonode.archive.entry import value_text
-from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY
-from echonode.archive.text import LONGEST_KEY, date_key, person_name_key, time_key, wildcard_matches
+from echonode.archive.schema import INSTANCE, NAME_WORD, PATIENT, SERIES, STUDY
+from echonode.archive.text import LONGEST_KEY, date_key, name_words, person_name_key, time_key, wildcard_matches
 from echonode.core.attributes import Attribute
-from echonode.core.query import AnyOf, Level, Matcher, Range, Single, Universal, Wildcard
+from echonode.core.query import AnyOf, Fuzzy, Level, Matcher, Range, Single, Universal, Wildcard
 
 _MOST_STARS = 3
 """`*` of one pattern that the database is asked to match: it backtracks at each; the rest is matched in Python."""
@@ -36,6 +36,11 @@ _COLUMNS: dict[str, ColumnElement[str]] = {
     "SOPInstanceUID": INSTANCE.c.sop_instance_uid,
     "SOPClassUID": INSTANCE.c.sop_class_uid,
 }
+INDEXED = frozenset(
+    {"PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AccessionNumber", "StudyID"}
+    | {"SeriesInstanceUID", "SOPInstanceUID"}
+)
+"""Keywords whose column has an index that single values, lists, ranges and prefixes can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ def column_condition(attribute: Attribute, matcher: Matcher, level: Level, *, gl
     """The matcher on the column that serves the attribute at that level; `glob` where the database has SQLite's GLOB."""
     table = PATIENT if level is Level.PATIENT else STUDY
     if attribute.keyword == "PatientName":
+        if isinstance(matcher, Fuzzy):
+            return _words(matcher.value, level)
         return _person_name((table.c.name_key, table.c.ideographic_key, table.c.phonetic_key), matcher, glob=glob)
     person = _PERSON.get(attribute.keyword)
     column = table.c[person] if person else _COLUMNS.get(attribute.keyword)
@@ -77,7 +84,7 @@ def value_matches(vr: str, matcher: Matcher, value: str) -> bool:
     if vr == "PN":
         return _name_matches(matcher, value)
     match matcher:
-        case Universal():
+        case Universal() | Fuzzy():
             return True
         case AnyOf(values=values):
             return value in values
@@ -134,6 +141,22 @@ def _person_name(columns: tuple[ColumnElement[str], ...], matcher: Matcher, *, g
     return Condition(or_(*(part.sql for part in parts)), exact=all(part.exact for part in parts))
 
 
+def _words(name: str, level: Level) -> Condition:
+    """Studies whose patient's name has, for each word, one that begins so: one range of an index a word."""
+    if level is Level.PATIENT:
+        return NOTHING_KNOWN
+    having = [
+        STUDY.c.id.in_(select(NAME_WORD.c.study_fk).where(NAME_WORD.c.word >= word, NAME_WORD.c.word < word + _HIGHEST))
+        for word in sorted(asked_words(name))
+    ]
+    return Condition(and_(true(), *having))
+
+
+def asked_words(name: str) -> set[str]:
+    """The words that fuzzy matching asks for; wildcards say nothing more there."""
+    return name_words(name.replace("*", " ").replace("?", " "))
+
+
 def _name_group(column: ColumnElement[str], text: str, *, glob: bool) -> Condition:
     key = person_name_key(text)
     if "*" in key or "?" in key:
@@ -145,6 +168,9 @@ def _name_group(column: ColumnElement[str], text: str, *, glob: bool) -> Conditi
 def _name_matches(matcher: Matcher, value: str) -> bool:
     if isinstance(matcher, Universal):
         return True
+    if isinstance(matcher, Fuzzy):
+        words = name_words(value)
+        return all(any(word.startswith(asked) for word in words) for asked in asked_words(matcher.value))
     if not isinstance(matcher, Single | Wildcard):
         return False
     stored = [person_name_key(group) for group in [*value.split("=")[:3], "", "", ""][:3]]

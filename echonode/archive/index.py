@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.engine import Connection
 
-from echonode.archive.conditions import attribute_matches, column_condition, text_condition
+from echonode.archive.conditions import INDEXED, attribute_matches, column_condition, text_condition
 from echonode.archive.database import Database
-from echonode.archive.rows import count, ids_at, load
+from echonode.archive.rows import count, count_at, ids_at, load, metadata
 from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
 from echonode.core.attributes import ATTRIBUTES, COMPUTED, LEVELS, Attribute
 from echonode.core.errors import BadInput, BadQuery, NotFound
 from echonode.core.facts import Facts
 from echonode.core.ports import BlobStore
-from echonode.core.query import AnyOf, Level, Matcher, QueryMatch, QueryRequest, StoredInstance, Universal
+from echonode.core.query import AnyOf, Level, Matcher, QueryMatch, QueryRequest, StoredInstance, Universal, Wildcard
 
 T = TypeVar("T")
 _CHUNK = 500
+_FEW = 20
 _MOST_VALUES = 10_000
 _STORED = (
     INSTANCE.c.sop_instance_uid,
@@ -45,17 +47,67 @@ class Index:
         self._blobs = blobs
 
     def find(self, request: QueryRequest) -> Iterator[QueryMatch]:
-        """Every match, in the order of arrival; no transaction stays open between two of them.
+        """Every match from `offset` on, `limit` at most, in the order of arrival; no transaction stays open meanwhile.
 
         Raises:
             BadQuery: a key that is not indexed, or that describes a level below the request's.
         """
         columns, rest = self._conditions(request)
+        if not rest:
+            ids = self._ids(request, columns)
+            return (match for batch in _batches(ids) for match in self.load(request, batch))
+        fitting = self._walk(request, columns, rest)
+        batches = iter(lambda: list(islice(fitting, _FEW)), [])
+        return (match for batch in batches for match in self.load(request, batch))
+
+    def locate(self, request: QueryRequest) -> list[int]:
+        """The rows of one page of matches, for `load`. Quick where `decided_by_columns`.
+
+        Raises:
+            BadQuery: as `find`.
+        """
+        columns, rest = self._conditions(request)
+        return list(self._walk(request, columns, rest)) if rest else self._ids(request, columns)
+
+    def decided_by_columns(self, request: QueryRequest) -> bool:
+        """Whether the database alone tells what matches, and an index leads it there.
+
+        Raises:
+            BadQuery: as `find`.
+        """
+        return not self._conditions(request)[1] and _keyed(request)
+
+    def count(self, request: QueryRequest) -> int:
+        """How many matches there are, whatever `limit` and `offset` say.
+
+        Raises:
+            BadQuery: as `find`.
+        """
+        columns, rest = self._conditions(request)
+        if rest:
+            return sum(1 for _ in self._walk(replace(request, limit=None, offset=0), columns, rest))
         with self._database.reading() as connection:
-            ids = sorted(connection.execute(ids_at(request.level, columns)).scalars())
-        matches = self._matches(ids, request, rest)
-        stop = None if request.limit is None else request.offset + request.limit
-        return islice(matches, request.offset, stop)
+            return int(connection.execute(count_at(request.level, columns)).scalar_one())
+
+    def load(self, request: QueryRequest, ids: Sequence[int]) -> list[QueryMatch]:
+        """The matches of those rows, with what the request asks to be computed; what is gone meanwhile is left out."""
+        fetch = self._database.look_up_all
+        rows = load(fetch, request.level, ids)
+        asked = [keyword for keyword in request.keys if keyword in COMPUTED]
+        counts = {keyword: count(fetch, keyword, rows) for keyword in asked} if rows else {}
+        return [
+            QueryMatch(
+                level=request.level,
+                attributes=found.attributes,
+                counts={keyword: counts[keyword].get(found) for keyword in asked},
+                row=found.ids[request.level],
+            )
+            for found in rows
+        ]
+
+    def metadata(self, rows: Sequence[int]) -> dict[int, str]:
+        """Metadata of instances by the `row` of their match, where it is kept; see archive/contents.py for its form."""
+        return metadata(self._database.look_up_all, rows)
 
     def instance(self, sop_instance_uid: str) -> StoredInstance | None:
         """The stored object with that UID, the first one received; None when there is none."""
@@ -96,16 +148,10 @@ class Index:
         Raises:
             BadQuery: a key that is not indexed.
         """
-        columns, rest = self._conditions(QueryRequest(level=Level.IMAGE, keys=keys))
-        with self._database.reading() as connection:
-            ids = sorted(connection.execute(ids_at(Level.IMAGE, columns)).scalars())
-            found: list[StoredInstance] = []
-            for batch in _batches(ids):
-                if rest:
-                    rows = load(connection, Level.IMAGE, batch)
-                    batch = [row.ids[Level.IMAGE] for row in rows if _fits(row.attributes, rest)]
-                found += self._stored([INSTANCE.c.id.in_(batch)])
-        return found
+        request = QueryRequest(level=Level.IMAGE, keys=keys)
+        return [
+            stored for batch in _batches(self.locate(request)) for stored in self._stored([INSTANCE.c.id.in_(batch)])
+        ]
 
     def versions(self, sop_instance_uid: str) -> list[StoredInstance]:
         """Further versions of that object that were kept beside the first, oldest first."""
@@ -229,21 +275,27 @@ class Index:
             return []
         return [exists(select(part.c.id).where(part.c.study_fk == STUDY.c.id, condition))]
 
-    def _matches(
-        self, ids: Sequence[int], request: QueryRequest, rest: Sequence[tuple[Attribute, Matcher]]
-    ) -> Iterator[QueryMatch]:
-        asked = [keyword for keyword in request.keys if keyword in COMPUTED]
-        for batch in _batches(ids):
-            with self._database.reading() as connection:
-                rows = load(connection, request.level, batch)
-                counts = {keyword: count(connection, keyword, rows) for keyword in asked}
-            for found in rows:
-                if _fits(found.attributes, rest):
-                    yield QueryMatch(
-                        level=request.level,
-                        attributes=found.attributes,
-                        counts={keyword: counts[keyword].get(found) for keyword in asked},
-                    )
+    def _ids(self, request: QueryRequest, columns: Sequence[ColumnElement[bool]]) -> list[int]:
+        query = ids_at(request.level, columns, walk=not _keyed(request)).limit(request.limit).offset(request.offset)
+        with self._database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _walk(
+        self,
+        request: QueryRequest,
+        columns: Sequence[ColumnElement[bool]],
+        rest: Sequence[tuple[Attribute, Matcher]],
+    ) -> Iterator[int]:
+        """One page where stored attributes have to be looked into: rows are read until it is full."""
+        candidates = self._ids(replace(request, limit=None, offset=0), columns)
+        stop = None if request.limit is None else request.offset + request.limit
+        fitting = (
+            row.ids[request.level]
+            for batch in _batches(candidates)
+            for row in load(self._database.look_up_all, request.level, batch)
+            if _fits(row.attributes, rest)
+        )
+        return islice(fitting, request.offset, stop)
 
     def _stored(self, conditions: Sequence[ColumnElement[bool]]) -> list[StoredInstance]:
         query = (
@@ -260,6 +312,18 @@ class Index:
     def _as_stored(self, row: Any) -> StoredInstance:
         values = row._asdict()
         return StoredInstance(path=str(self._blobs.path(values.pop("blob"))), **values)
+
+
+def _keyed(request: QueryRequest) -> bool:
+    """Whether a key leads to an index, so that matches are looked up and not met on a walk."""
+    return any(
+        keyword in INDEXED and not isinstance(matcher, Universal) and not _begins_with_a_wildcard(matcher)
+        for keyword, matcher in request.keys.items()
+    )
+
+
+def _begins_with_a_wildcard(matcher: Matcher) -> bool:
+    return isinstance(matcher, Wildcard) and matcher.pattern[:1] in "*?"
 
 
 def _fits(attributes: Mapping[str, Any], rest: Sequence[tuple[Attribute, Matcher]]) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, distinct, func, select
-from sqlalchemy.engine import Connection
+import orjson
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, distinct, false, func, select
 
-from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY
+from echonode.archive.bare import Bare, among
+from echonode.archive.schema import CONTENT, INSTANCE, PATIENT, SERIES, STUDY
 from echonode.core.attributes import COMPUTED
 from echonode.core.query import Level
+
+Fetch = Callable[[Bare, Mapping[str, Any]], Sequence[Sequence[Any]]]
+"""`Database.look_up_all`."""
 
 _TABLES: dict[Level, Table] = {
     Level.PATIENT: PATIENT,
@@ -42,11 +46,84 @@ class Counts:
         return self._values.get(row.ids.get(self._level, 0), self._empty)
 
 
-def ids_at(level: Level, conditions: Sequence[ColumnElement[bool]]) -> Select[int]:
-    """The ids of the rows of that level that fit, in no order; only tables that a condition names are joined."""
+def ids_at(level: Level, conditions: Sequence[ColumnElement[bool]], *, walk: bool) -> Select[int]:
+    """The ids of the rows of that level that fit, in the order of arrival; only tables that a condition names are joined.
+
+    With `walk` rows are tried one after another until a limit is reached; without it an index is to find them.
+    """
+    table = _TABLES[level]
+    query = _from(select(table.c.id).select_from(table), level, conditions)
+    return query.order_by(table.c.id if walk else table.c.id + 0)
+
+
+def count_at(level: Level, conditions: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """How many rows of that level fit."""
+    return _from(select(func.count()).select_from(_TABLES[level]), level, conditions)
+
+
+def load(fetch: Fetch, level: Level, ids: Sequence[int]) -> list[FoundRow]:
+    """The rows with those ids, in the order of `ids`; one that is gone meanwhile is left out."""
+    if level is Level.PATIENT:
+        patients = {key: orjson.loads(attributes) for key, attributes in fetch(_PATIENTS, {"ids": list(ids)})}
+        return [FoundRow({level: id_}, patients[id_]) for id_ in ids if id_ in patients]
+    if level is Level.STUDY:
+        studies = _studies(fetch, ids)
+        return [studies[id_] for id_ in ids if id_ in studies]
+    if level is Level.SERIES:
+        series = _series(fetch, ids)
+        return [series[id_] for id_ in ids if id_ in series]
+    instances = {row[0]: row for row in fetch(_INSTANCES, {"ids": list(ids)})}
+    series = _series(fetch, {row[1] for row in instances.values()})
+    found = []
+    for id_ in ids:
+        if (row := instances.get(id_)) is not None and (above := series.get(row[1])) is not None:
+            found.append(FoundRow({**above.ids, level: id_}, {**above.attributes, **orjson.loads(row[2])}))
+    return found
+
+
+def count(fetch: Fetch, keyword: str, rows: Sequence[FoundRow]) -> Counts:
+    """The computed keyword for each of the rows (PS3.4 C.3.4)."""
+    level = COMPUTED[keyword][2]
+    ids = {row.ids[level] for row in rows if level in row.ids}
+    found = fetch(_COMPUTED[keyword], {"ids": list(ids)})
+    if keyword not in ("ModalitiesInStudy", "SOPClassesInStudy"):
+        return Counts(level, {key: int(number) for key, number in found}, 0)
+    texts: dict[int, list[str]] = {}
+    for key, value in found:
+        texts.setdefault(key, []).append(value)
+    return Counts(level, {key: sorted(values) for key, values in texts.items()}, [])
+
+
+def metadata(fetch: Fetch, ids: Sequence[int]) -> dict[int, str]:
+    """The metadata of instances that have it, by row id."""
+    return dict(fetch(_METADATA, {"ids": list(ids)}))
+
+
+def _studies(fetch: Fetch, ids: Collection[int]) -> dict[int, FoundRow]:
+    return {
+        key: FoundRow(
+            {Level.PATIENT: patient_fk, Level.STUDY: key}, {**orjson.loads(patient), **orjson.loads(attributes)}
+        )
+        for key, patient_fk, patient, attributes in fetch(_STUDIES, {"ids": list(ids)})
+    }
+
+
+def _series(fetch: Fetch, ids: Collection[int]) -> dict[int, FoundRow]:
+    rows = fetch(_SERIES, {"ids": list(ids)})
+    studies = _studies(fetch, {row[1] for row in rows})
+    return {
+        key: FoundRow(
+            {**studies[study_fk].ids, Level.SERIES: key},
+            {**studies[study_fk].attributes, **orjson.loads(attributes)},
+        )
+        for key, study_fk, attributes in rows
+        if study_fk in studies
+    }
+
+
+def _from(query: Select[Any], level: Level, conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
     table = _TABLES[level]
     named = {name for condition in conditions for name in _tables_of(condition)}
-    query: Select[Any] = select(table.c.id).select_from(table)
     if level is Level.IMAGE and SERIES.name in named:
         query = query.join(SERIES, SERIES.c.id == INSTANCE.c.series_fk)
     if level in (Level.IMAGE, Level.SERIES) and STUDY.name in named:
@@ -54,88 +131,49 @@ def ids_at(level: Level, conditions: Sequence[ColumnElement[bool]]) -> Select[in
     return query.where(*conditions)
 
 
-def load(connection: Connection, level: Level, ids: Sequence[int]) -> list[FoundRow]:
-    """The rows with those ids, in the order of `ids`; one that is gone meanwhile is left out."""
-    table = _TABLES[level]
-    if level is Level.PATIENT:
-        rows = connection.execute(select(table.c.id, table.c.attributes).where(table.c.id.in_(ids)))
-        patients = {row.id: row.attributes for row in rows}
-        return [FoundRow({level: id_}, patients[id_]) for id_ in ids if id_ in patients]
-    if level is Level.STUDY:
-        studies = _studies(connection, ids)
-        return [studies[id_] for id_ in ids if id_ in studies]
-    if level is Level.SERIES:
-        series = _series(connection, ids)
-        return [series[id_] for id_ in ids if id_ in series]
-    columns = (table.c.id, table.c.series_fk, table.c.attributes)
-    instances = {row.id: row for row in connection.execute(select(*columns).where(table.c.id.in_(ids)))}
-    series = _series(connection, {row.series_fk for row in instances.values()})
-    found = []
-    for id_ in ids:
-        if (row := instances.get(id_)) is not None:
-            above = series[row.series_fk]
-            found.append(FoundRow({**above.ids, level: id_}, {**above.attributes, **row.attributes}))
-    return found
-
-
-def count(connection: Connection, keyword: str, rows: Sequence[FoundRow]) -> Counts:
-    """The computed keyword for each of the rows (PS3.4 C.3.4)."""
-    level = COMPUTED[keyword][2]
-    ids = {row.ids[level] for row in rows if level in row.ids}
-    if keyword in ("ModalitiesInStudy", "SOPClassesInStudy"):
-        column = SERIES.c.modality if keyword == "ModalitiesInStudy" else INSTANCE.c.sop_class_uid
-        parent = column.table.c.study_fk
-        texts: dict[int, list[str]] = {}
-        for row in connection.execute(select(parent, column).where(parent.in_(ids), column != "").distinct()):
-            texts.setdefault(row[0], []).append(row[1])
-        return Counts(level, {key: sorted(values) for key, values in texts.items()}, [])
-    query = _numbers(keyword, ids)
-    return Counts(level, {row[0]: int(row[1]) for row in connection.execute(query)}, 0)
-
-
-def _numbers(keyword: str, ids: set[int]) -> Select[Any]:
-    visible = INSTANCE.c.hidden.is_(False)
-    match keyword:
-        case "NumberOfSeriesRelatedInstances":
-            by = INSTANCE.c.series_fk
-            return select(by, func.count()).where(by.in_(ids), visible).group_by(by)
-        case "NumberOfStudyRelatedInstances":
-            by = INSTANCE.c.study_fk
-            return select(by, func.count()).where(by.in_(ids), visible).group_by(by)
-        case "NumberOfStudyRelatedSeries":
-            by = SERIES.c.study_fk
-            return select(by, func.count()).where(by.in_(ids)).group_by(by)
-    by = STUDY.c.patient_fk
-    if keyword == "NumberOfPatientRelatedStudies":
-        return select(by, func.count()).where(by.in_(ids)).group_by(by)
-    part = SERIES if keyword == "NumberOfPatientRelatedSeries" else INSTANCE
-    query = select(by, func.count(distinct(part.c.id))).join(part, part.c.study_fk == STUDY.c.id).where(by.in_(ids))
-    return (query.where(visible) if part is INSTANCE else query).group_by(by)
-
-
-def _studies(connection: Connection, ids: Sequence[int] | set[int]) -> dict[int, FoundRow]:
-    columns = (STUDY.c.id, STUDY.c.patient_fk, STUDY.c.patient_attributes, STUDY.c.attributes)
-    rows = connection.execute(select(*columns).where(STUDY.c.id.in_(ids)))
-    return {
-        row.id: FoundRow(
-            {Level.PATIENT: row.patient_fk, Level.STUDY: row.id}, {**row.patient_attributes, **row.attributes}
-        )
-        for row in rows
-    }
-
-
-def _series(connection: Connection, ids: Sequence[int] | set[int]) -> dict[int, FoundRow]:
-    columns = (SERIES.c.id, SERIES.c.study_fk, SERIES.c.attributes)
-    rows = list(connection.execute(select(*columns).where(SERIES.c.id.in_(ids))))
-    studies = _studies(connection, {row.study_fk for row in rows})
-    return {
-        row.id: FoundRow(
-            {**studies[row.study_fk].ids, Level.SERIES: row.id},
-            {**studies[row.study_fk].attributes, **row.attributes},
-        )
-        for row in rows
-    }
-
-
 def _tables_of(condition: ColumnElement[bool]) -> set[str]:
     return {element.name for element in condition._from_objects if isinstance(element, Table)}
+
+
+def _rows(*columns: Any, by: ColumnElement[int]) -> Bare:
+    """The columns of the rows whose `by` is listed; JSON as text."""
+    return Bare(lambda dialect: select(*columns).where(among(by, dialect)))
+
+
+def _counted(by: ColumnElement[int], *conditions: ColumnElement[bool], number: Any = None, join: Any = None) -> Bare:
+    """How many rows each of the listed parents has."""
+
+    def make(dialect: str) -> Select[Any]:
+        query = select(by, func.count() if number is None else number)
+        query = query if join is None else query.select_from(STUDY).join(join, join.c.study_fk == STUDY.c.id)
+        return query.where(among(by, dialect), *conditions).group_by(by)
+
+    return Bare(make)
+
+
+def _texts(column: ColumnElement[str], by: ColumnElement[int]) -> Bare:
+    return Bare(lambda dialect: select(by, column).where(among(by, dialect), column != "").distinct())
+
+
+_VISIBLE = INSTANCE.c.hidden == false()
+_PATIENTS = _rows(PATIENT.c.id, cast(PATIENT.c.attributes, Text), by=PATIENT.c.id)
+_STUDIES = _rows(
+    STUDY.c.id, STUDY.c.patient_fk, cast(STUDY.c.patient_attributes, Text), cast(STUDY.c.attributes, Text),
+    by=STUDY.c.id,
+)  # fmt: skip
+_SERIES = _rows(SERIES.c.id, SERIES.c.study_fk, cast(SERIES.c.attributes, Text), by=SERIES.c.id)
+_INSTANCES = _rows(INSTANCE.c.id, INSTANCE.c.series_fk, cast(INSTANCE.c.attributes, Text), by=INSTANCE.c.id)
+_METADATA = _rows(CONTENT.c.instance_fk, CONTENT.c.metadata, by=CONTENT.c.instance_fk)
+_OF_PATIENT = STUDY.c.patient_fk
+_COMPUTED: dict[str, Bare] = {
+    "ModalitiesInStudy": _texts(SERIES.c.modality, SERIES.c.study_fk),
+    "SOPClassesInStudy": _texts(INSTANCE.c.sop_class_uid, INSTANCE.c.study_fk),
+    "NumberOfSeriesRelatedInstances": _counted(INSTANCE.c.series_fk, _VISIBLE),
+    "NumberOfStudyRelatedInstances": _counted(INSTANCE.c.study_fk, _VISIBLE),
+    "NumberOfStudyRelatedSeries": _counted(SERIES.c.study_fk),
+    "NumberOfPatientRelatedStudies": _counted(_OF_PATIENT),
+    "NumberOfPatientRelatedSeries": _counted(_OF_PATIENT, number=func.count(distinct(SERIES.c.id)), join=SERIES),
+    "NumberOfPatientRelatedInstances": _counted(
+        _OF_PATIENT, _VISIBLE, number=func.count(distinct(INSTANCE.c.id)), join=INSTANCE
+    ),
+}

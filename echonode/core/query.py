@@ -49,11 +49,18 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """Matching of person names by words: each word of `value` begins a word of the name, whatever case and accents."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Universal:
     """An empty key: matches everything and is returned."""
 
 
-Matcher = Single | AnyOf | Wildcard | Range | Universal
+Matcher = Single | AnyOf | Wildcard | Range | Fuzzy | Universal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +79,14 @@ class QueryMatch:
     """One match: the attributes of its level and of those above, as DICOM JSON (PS3.18 F.2), 8-digit hex tag -> item.
 
     Values stand in Unicode; the edge chooses the character set. `counts` has the computed keywords
-    (NumberOfStudyRelatedInstances, ModalitiesInStudy ...) where the request asked for them.
+    (NumberOfStudyRelatedInstances, ModalitiesInStudy ...) where the request asked for them. `row` is the archive's own
+    name of the match.
     """
 
     level: Level
     attributes: Mapping[str, Any]
     counts: Mapping[str, Any] = field(default_factory=dict)
+    row: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
