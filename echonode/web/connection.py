@@ -162,12 +162,15 @@ class _BoundedConnection(HttpToolsProtocol):
         return True
 
     def _refuse(self, status: int) -> None:
-        """Answer where nothing else is being answered, and close."""
+        """Answer where no other answer has begun, and close."""
         if self.transport.is_closing():
             return
-        if not self._is_idle():
-            self.transport.abort()
-            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+            self.cycle.disconnected = True  # its handler learns that nobody listens any more
+            self.cycle.message_event.set()
         line, reason = _REFUSALS[status]
         body = json.dumps({"status": status, "error": reason}).encode()
         self.transport.write(

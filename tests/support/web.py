@@ -36,12 +36,14 @@ class Answer:
 class WebProcess:
     """`python -m echonode.node web` on a folder of its own, as the supervisor runs it."""
 
-    def __init__(self, folder: Path, *, port: int, web: str = "", more: str = "", tokens: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, port: int, web: str = "", more: str = "", tokens: str = "", full: bool = False
+    ) -> None:
         self.folder, self.port = folder, port
         self.config = folder / "config"
         self.config.mkdir(parents=True)
         (self.config / "node.toml").write_text(
-            f'[storage]\nroot = "{folder / "data"}"\nrefuse_below_bytes = 0\nwarn_below_bytes = 0\n'
+            f'[storage]\nroot = "{folder / "data"}"\nrefuse_below_bytes = {1 << 60 if full else 0}\nwarn_below_bytes = 0\n'
             f"[models]\npaths = []\n[web]\nport = {port}\n{web}\n{more}"
         )
         if tokens:

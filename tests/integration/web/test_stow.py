@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pydicom
+import pytest
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
 
@@ -24,6 +25,12 @@ JSON, XML = "application/dicom+json", "application/dicom+xml"
 JPEG = "1.2.840.10008.1.2.4.50"
 
 
+@pytest.fixture
+def web(shared_web: WebProcess) -> WebProcess:
+    """The module's one process: every test takes instance numbers of its own."""
+    return shared_web
+
+
 def data_set(stored: StoredInstance) -> bytes:
     return Path(stored.path).read_bytes()[stored.dataset_offset :]
 
@@ -36,75 +43,77 @@ def stored_bytes(web: WebProcess, uid: str) -> bytes:
 
 
 def test_objects_are_stored_byte_for_byte_and_named_with_their_addresses(web: WebProcess) -> None:
-    answer = stow(web, part10(1), part10(2))
+    answer = stow(web, part10(101), part10(102))
     assert answer.status == 200
     assert answer.headers["content-type"] == JSON
     assert answer.json["00081190"]["Value"] == [f"http://127.0.0.1:{web.port}/dicom-web/studies/1.2.3.9"]
     assert [item["00081190"]["Value"][0].partition("/studies/")[2] for item in answer.json["00081199"]["Value"]] == [
-        f"1.2.3.9/series/1.2.3.9.1/instances/1.2.3.9.1.{number}" for number in (1, 2)
+        f"1.2.3.9/series/1.2.3.9.1/instances/1.2.3.9.1.{number}" for number in (101, 102)
     ]
-    assert stored_bytes(web, "1.2.3.9.1.2") == small_object(2)[1]
+    assert stored_bytes(web, "1.2.3.9.1.102") == small_object(102)[1]
     assert web.files("parts") == []
 
 
 def test_storing_again_is_success_and_nothing_new(web: WebProcess) -> None:
     """A client that lost the answer sends everything again."""
+    before = len(web.files("objects"))
     for _ in range(2):
-        answer = stow(web, part10(1), part10(2))
+        answer = stow(web, part10(201), part10(202))
         assert answer.status == 200
-        assert stored_uids(answer) == ["1.2.3.9.1.1", "1.2.3.9.1.2"]
-    assert len(web.files("objects")) == 2
+        assert stored_uids(answer) == ["1.2.3.9.1.201", "1.2.3.9.1.202"]
+    assert len(web.files("objects")) == before + 2
     with web.archive() as archive:
-        assert archive.quarantine.list() == []
+        assert archive.index.versions("1.2.3.9.1.201") == []
 
 
 def test_what_fails_is_told_one_by_one_and_does_not_hold_up_the_rest(web: WebProcess) -> None:
-    stow(web, part10(1))
+    stow(web, part10(301))
     answer = stow(
         web,
-        part10(1, pixels=bytes([7]) * 64),
-        part10(2, sop_class="1.2.840.10008.5.1.4.1.1.481.3"),
-        part10(3, syntax="1.2.840.10008.1.2.1.99"),
+        part10(301, pixels=bytes([7]) * 64),
+        part10(302, sop_class="1.2.840.10008.5.1.4.1.1.481.3"),
+        part10(303, syntax="1.2.840.10008.1.2.1.99"),
         b"GET / HTTP/1.1 is no DICOM file, however long it goes on." * 10,
-        part10(4),
+        part10(304),
     )
     assert answer.status == 202
-    assert stored_uids(answer) == ["1.2.3.9.1.4"]
+    assert stored_uids(answer) == ["1.2.3.9.1.304"]
     assert failures(answer) == [0x0111, 0x0122, 0xC122, 0xC000]
     assert all(item["00000902"]["Value"][0] for item in answer.json["00081198"]["Value"])
     assert answer.headers["warning"].startswith('299 echonode "4 of 5 not stored: ')
 
 
 def test_nothing_stored_is_409_and_nothing_at_all_400(web: WebProcess) -> None:
-    assert stow(web, part10(2, sop_class="1.2.840.10008.5.1.4.1.1.481.3")).status == 409
+    assert stow(web, part10(402, sop_class="1.2.840.10008.5.1.4.1.1.481.3")).status == 409
     assert stow(web).status == 400
 
 
 def test_an_object_of_another_study_than_the_paths_is_refused_and_not_kept(web: WebProcess) -> None:
-    answer = stow(web, part10(1), part10(2, study="1.2.4"), path=f"{STUDIES}/1.2.3.9")
+    answer = stow(web, part10(501), part10(502, study="1.2.4"), path=f"{STUDIES}/1.2.3.9")
     assert answer.status == 202
-    assert stored_uids(answer) == ["1.2.3.9.1.1"]
+    assert stored_uids(answer) == ["1.2.3.9.1.501"]
     assert failures(answer) == [0xA900]
     with web.archive() as archive:
-        assert archive.index.instance("1.2.3.9.1.2") is None
-    assert stow(web, part10(1), path=f"{STUDIES}/..%2f..%2fetc").status in (400, 404)
+        assert archive.index.instance("1.2.3.9.1.502") is None
+    assert stow(web, part10(501), path=f"{STUDIES}/..%2f..%2fetc").status in (400, 404)
 
 
 def test_one_file_without_multipart_is_taken_too(web: WebProcess) -> None:
     """`curl --data-binary @file.dcm -H 'Content-Type: application/dicom'`."""
-    answer = web.call("POST", STUDIES, body=part10(1), headers={"Content-Type": "application/dicom"})
-    assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.1"])
+    answer = web.call("POST", STUDIES, body=part10(601), headers={"Content-Type": "application/dicom"})
+    assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.601"])
 
 
 def test_the_answer_comes_as_xml_when_the_client_asks_so(web: WebProcess) -> None:
-    body, headers = multipart(part10(1))
+    body, headers = multipart(part10(701))
     answer = web.call("POST", STUDIES, body=body, headers={**headers, "Accept": XML})
     assert answer.headers["content-type"].startswith(XML)
     assert b'keyword="ReferencedSOPSequence"' in answer.body
 
 
 def test_a_body_of_another_kind_is_refused(web: WebProcess) -> None:
-    body, _ = multipart(part10(1))
+    body, _ = multipart(part10(801))
+    before = web.files("objects")
     for content_type, status in (
         ("", 415),
         ("text/plain", 415),
@@ -116,7 +125,7 @@ def test_a_body_of_another_kind_is_refused(web: WebProcess) -> None:
     ):
         answer = web.call("POST", STUDIES, body=body, headers={"Content-Type": content_type})
         assert answer.status == status, content_type
-    assert web.files("objects") == []
+    assert web.files("objects") == before
 
 
 def test_every_real_and_broken_file_is_answered_as_the_c_store_door_answers_it(
@@ -155,33 +164,35 @@ def test_every_real_and_broken_file_is_answered_as_the_c_store_door_answers_it(
 
 def test_files_without_preamble_or_file_meta_are_read(web: WebProcess) -> None:
     """Old exports are bare data sets; what they are in is told by their first element."""
-    sop, data = small_object(1)
+    sop, data = small_object(1001)
     assert stored_uids(stow(web, data)) == [sop]
-    assert stored_uids(stow(web, part10(2)[132:])) == ["1.2.3.9.1.2"]
-    assert stored_uids(stow(web, part10(3)[128:])) == ["1.2.3.9.1.3"]
+    assert stored_uids(stow(web, part10(1002)[132:])) == ["1.2.3.9.1.1002"]
+    assert stored_uids(stow(web, part10(1003)[128:])) == ["1.2.3.9.1.1003"]
 
 
 def test_a_file_cut_anywhere_is_refused_and_leaves_nothing(web: WebProcess) -> None:
+    before = web.files("objects")
     for length in (0, 1, 7, 131, 132, 140, 200, 300, 340):
-        answer = stow(web, part10(1)[:length])
+        answer = stow(web, part10(1101)[:length])
         assert answer.status == 409, length
         assert failures(answer)[0] in (0xC000, 0xA900), length
-    assert web.files("parts") == web.files("objects") == []
+    assert web.files("parts") == []
+    assert web.files("objects") == before
 
 
 def test_metadata_with_bulk_becomes_the_same_object_every_time(web: WebProcess) -> None:
-    pixels = bytes(range(64))
+    pixels, before = bytes(range(64)), len(web.files("objects"))
     body, headers = multipart(
-        ({"Content-Type": JSON}, json.dumps([model("1.2.3.9.1.5")]).encode()),
+        ({"Content-Type": JSON}, json.dumps([model("1.2.3.9.1.1205")]).encode()),
         ({"Content-Type": "application/octet-stream", "Content-Location": "bulk/1"}, pixels),
         kind=JSON,
     )
     for _ in range(2):
         answer = web.call("POST", STUDIES, body=body, headers=headers)
-        assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.5"]), answer.body
-    assert len(web.files("objects")) == 1
+        assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.1205"]), answer.body
+    assert len(web.files("objects")) == before + 1
     assert web.files("parts") == []
-    back = read(web, "1.2.3.9.1.5")
+    back = read(web, "1.2.3.9.1.1205")
     assert back.PatientName == "Müller^Jörg"
     assert back.PixelData == pixels
     assert back.SequenceOfUltrasoundRegions[0].PhysicalDeltaX == 0.05
@@ -193,29 +204,29 @@ def test_compressed_bulk_becomes_fragments_in_the_syntax_that_its_part_names(web
     for part_type in ("image/jpeg; transfer-syntax=" + JPEG, "image/jpeg"):
         parts = [({"Content-Type": part_type, "Content-Location": "bulk/1"}, frame) for frame in frames]
         body, headers = multipart(
-            ({"Content-Type": JSON}, json.dumps([model("1.2.3.9.1.6", frames=2)]).encode()), *parts, kind=JSON
+            ({"Content-Type": JSON}, json.dumps([model("1.2.3.9.1.1306", frames=2)]).encode()), *parts, kind=JSON
         )
         answer = web.call("POST", STUDIES, body=body, headers=headers)
-        assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.6"]), answer.body
-    back = read(web, "1.2.3.9.1.6")
+        assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.1306"]), answer.body
+    back = read(web, "1.2.3.9.1.1306")
     assert back.file_meta.TransferSyntaxUID == JPEG
     assert [frame.rstrip(b"\0") for frame in generate_frames(back.PixelData, number_of_frames=2)] == frames
 
 
 def test_native_xml_is_taken(web: WebProcess) -> None:
-    inline = model("1.2.3.9.1.7")
+    inline = model("1.2.3.9.1.1407")
     inline["7FE00010"] = {"vr": "OB", "InlineBinary": base64.b64encode(bytes(64)).decode()}
     body, headers = multipart(native_xml(inline), kind=XML)
     answer = web.call("POST", STUDIES, body=body, headers=headers)
-    assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.7"]), answer.body
-    back = read(web, "1.2.3.9.1.7")
+    assert (answer.status, stored_uids(answer)) == (200, ["1.2.3.9.1.1407"]), answer.body
+    back = read(web, "1.2.3.9.1.1407")
     assert (back.PatientName, back.PixelData, back.Rows) == ("Müller^Jörg", bytes(64), 8)
 
 
 def test_bulk_that_is_not_there_is_never_fetched(web: WebProcess) -> None:
-    """A BulkDataURI could name the node's own files or another machine."""
+    """A BulkDataURI could name the web's own files or another machine."""
     for uri in ("file:///etc/passwd", "http://127.0.0.1:1/", "../../etc/passwd"):
-        wanted = model("1.2.3.9.1.8")
+        wanted = model("1.2.3.9.1.1508")
         wanted["7FE00010"]["BulkDataURI"] = uri
         body, headers = multipart(json.dumps([wanted]).encode(), kind=JSON)
         answer = web.call("POST", STUDIES, body=body, headers=headers)
@@ -223,21 +234,17 @@ def test_bulk_that_is_not_there_is_never_fetched(web: WebProcess) -> None:
 
 
 def test_a_disk_without_room_refuses_before_anything_is_read(start_web: StartWeb) -> None:
-    web = start_web(more="")
-    toml = web.config / "node.toml"
-    web.stop()
-    toml.write_text(toml.read_text().replace("refuse_below_bytes = 0", f"refuse_below_bytes = {1 << 60}"))
-    web.start()
+    web = start_web(full=True)
     answer = stow(web, part10(1))
     assert answer.status == 507
     assert web.files("objects") == web.files("parts") == []
 
 
 def test_objects_that_come_this_way_are_planned_and_audited_as_any_other(web: WebProcess) -> None:
-    stow(web, part10(1))
+    stow(web, part10(1701, study="1.2.3.17"))
     with web.archive() as archive:
-        assert archive.index.instance("1.2.3.9.1.1") is not None
-        rows = archive.audit.story("1.2.3.9")
+        assert archive.index.instance("1.2.3.9.1.1701") is not None
+        rows = archive.audit.story("1.2.3.17")
         assert [(row.event, row.who) for row in rows] == [("stored", "web")]
 
 
