@@ -50,7 +50,7 @@ class _Metadata:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        media = _media(scope)
+        media = media_of(scope)
         if media is None:
             offered = f'{JSON}, multipart/related; type="{XML}"'
             await refused(406, f"metadata can be had as {offered}")(scope, receive, send)
@@ -101,7 +101,8 @@ class _Metadata:
         return self._contents.digests(study_uid=study, series_uid=series)
 
 
-def _media(scope: Scope) -> str | None:
+def media_of(scope: Scope) -> str | None:
+    """DICOM JSON or XML, whichever the client would rather have; None when it takes neither."""
     chosen = best(accepted(scope), lambda each: _form(each.media_type, each.multipart) is not None)
     return None if chosen is None else _form(chosen.media_type, chosen.multipart)
 
