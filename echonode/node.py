@@ -41,7 +41,7 @@ from echonode.registry.catalogue import Catalogue
 from echonode.supervisor import Role, Supervisor, child_of_supervisor, say_ready, this_python
 
 if TYPE_CHECKING:
-    from echonode.dimse.sender import DimseSender
+    from echonode.web.sender import PeerSender
 
 LOG = logging.getLogger(__name__)
 NODE_LOCK, WORKER_LOCK = "node.lock", "worker.lock"
@@ -87,11 +87,17 @@ def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally 
     )
 
 
-def open_sender(configuration: Configuration) -> DimseSender:
-    """What sends objects to the peers of peers.toml."""
+def open_sender(configuration: Configuration) -> PeerSender:
+    """What sends objects to the peers of peers.toml, by C-STORE or by STOW-RS."""
     from echonode.dimse.sender import DimseSender  # late: pynetdicom is not needed to look at the archive
+    from echonode.web.sender import PeerSender, StowSender
 
-    return DimseSender(configuration, blobs=open_blobs(configuration))
+    blobs = open_blobs(configuration)
+    return PeerSender(
+        configuration,
+        dimse=DimseSender(configuration, blobs=blobs),
+        stow=StowSender(configuration, blobs=blobs),
+    )
 
 
 def open_executor(configuration: Configuration, *, inline: bool = False) -> Executor:
