@@ -89,21 +89,28 @@ def mp4(frames: Iterable[np.ndarray], edges_ms: Sequence[float]) -> bytes:
     """
     ticks = [round(edge * MP4_TICKS / 1000.0) for edge in edges_ms]
     base = Fraction(1, MP4_TICKS)
+    lasts = {begin: max(end - begin, 1) for begin, end in pairwise(ticks)}
     stream: Any = None
     # The index goes to the front, for which FFmpeg reads what it wrote: that takes a file.
     with tempfile.TemporaryDirectory(prefix="echonode-") as folder:
         path = Path(folder) / "film.mp4"
         with av.open(str(path), mode="w", options={"movflags": "faststart"}) as container:
-            for frame, (begin, end) in zip(frames, pairwise(ticks), strict=True):
+
+            def write(packets: Iterable[Any]) -> None:
+                for packet in packets:
+                    packet.duration = lasts[packet.pts]  # the encoder gives every packet the same
+                    container.mux(packet)
+
+            for frame, begin in zip(frames, ticks, strict=False):
                 picture = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
                 if stream is None:
                     stream = _film(container, picture)
                 shown: Any = av.VideoFrame.from_ndarray(_rgb(picture), format="rgb24")
-                shown.pts, shown.time_base, shown.duration = begin, base, max(end - begin, 1)
-                container.mux(stream.encode(shown))
+                shown.pts, shown.time_base = begin, base
+                write(stream.encode(shown))
             if stream is None:
                 raise Undecodable("there is no frame to make a film of")
-            container.mux(stream.encode())
+            write(stream.encode())
         return path.read_bytes()
 
 

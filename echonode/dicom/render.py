@@ -26,6 +26,7 @@ from echonode.dicom.timing import FrameTimes, frame_times_ms
 STILLS = ("image/jpeg", "image/png", "image/gif")
 MOVING = ("image/gif", "video/mp4")
 _SAMPLES = 8
+_INTEGERS = 0x7FE00010
 
 
 class Pictures(AbstractContextManager["Pictures"]):
@@ -151,13 +152,13 @@ def open_pictures(
     searched = SYNTAXES_DEFLATED | VIDEO | {BIG_ENDIAN}
     with ExitStack() as stack:
         if table is not None and table.count and dataset_offset and transfer_syntax_uid not in searched:
-            header = read_header(
+            head = read_header(
                 path, offset=dataset_offset, transfer_syntax_uid=transfer_syntax_uid, limits=limits, whole=False
-            ).dataset
-            layout = layout_of(header)
+            )
+            layout = layout_of(head.dataset)
             check_budget(layout, limits)
-            if table.count >= layout.frames:
-                return _by_table(path, header, layout, transfer_syntax_uid, table, stack.pop_all())
+            if head.pixels is not None and head.pixels.tag == _INTEGERS and table.count >= layout.frames:
+                return _by_table(path, head.dataset, layout, transfer_syntax_uid, table, stack.pop_all())
         source = stack.enter_context(open_pixels(path, limits=limits))
         return _by_source(source, stack.pop_all())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -15,6 +14,7 @@ from echonode.core.errors import BadInput
 from echonode.core.settings import LimitsSection
 from echonode.dicom.facts import facts_of
 from echonode.dicom.pixels import read_clip
+from tests.support.shown import everything, shown_by_pydicom
 
 LIMITS = LimitsSection()
 pytestmark = pytest.mark.filterwarnings("ignore")  # the files are odd on purpose, and pydicom says so
@@ -76,23 +76,6 @@ def test_facts_of_real_objects(
     assert facts.mode_reason
     assert facts.view_reason
     assert (facts.modality, facts.calling_ae) == ("US", "CART")
-
-
-def everything(shared_data: Path) -> list[Path]:
-    return sorted(shared_data.rglob("*.dcm"))
-
-
-def shown_by_pydicom(path: Path) -> np.ndarray:
-    dataset: Any = pydicom.dcmread(path)
-    if dataset.file_meta.TransferSyntaxUID == pydicom.uid.JPEGBaseline8Bit:
-        dataset.pixel_array_options(decoding_plugin="pillow")  # other plugins do not smooth chroma as libjpeg does
-    pixels = dataset.pixel_array
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = pydicom.pixels.apply_color_lut(pixels, dataset)
-        pixels = pixels >> 8 if pixels.max() > 255 else pixels
-    grey = dataset.PhotometricInterpretation.startswith("MONOCHROME")
-    pixels = pixels[..., None] if grey else pixels
-    return pixels if pixels.ndim == 4 else pixels[None]
 
 
 REFUSED = {
