@@ -147,6 +147,7 @@ def _painter(samples: Sequence[np.ndarray]) -> Callable[[np.ndarray], Any]:
     def paint(frame: np.ndarray) -> Any:
         picture = Image.fromarray(np.ascontiguousarray(frame))
         indices = np.asarray(picture.quantize(palette=chosen, dither=Image.Dither.NONE))
-        return av.VideoFrame.from_ndarray((np.ascontiguousarray(indices), palette), format="pal8")
+        shown: Any = (np.ascontiguousarray(indices), palette)
+        return av.VideoFrame.from_ndarray(shown, format="pal8")
 
     return paint

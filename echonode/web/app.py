@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
-from echonode.web import admin, frames, health, metadata, metrics, qido, rendered, retrieve, stow
+from echonode.web import admin, frames, health, metadata, metrics, qido, rendered, retrieve, stow, wado_uri
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
@@ -52,10 +52,11 @@ def _routes(services: Services) -> list[BaseRoute]:
     """Every module's routes; the hottest first, because they are tried in order."""
     return [
         *frames.routes(services),
-        *rendered.routes(services),
-        *metadata.routes(services),
-        *qido.routes(services),
         *retrieve.routes(services),
+        *metadata.routes(services),
+        *rendered.routes(services),
+        *qido.routes(services),
+        *wado_uri.routes(services),
         *stow.routes(services),
         *health.routes(services),
         *metrics.routes(services),
