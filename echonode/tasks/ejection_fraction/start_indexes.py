@@ -37,6 +37,10 @@ class _Array(_Inert):
     """In the place of numpy's reconstruction of an array."""
 
 
+class _Buffer(_Inert):
+    """In the place of numpy's array over a buffer, which the newest pickles hold."""
+
+
 class _Scalar(_Inert):
     """In the place of a numpy number."""
 
@@ -56,6 +60,7 @@ class _Encoded(_Inert):
 STAND_INS: Final[Mapping[tuple[str, str], type[_Inert]]] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Buffer for core in ("core", "_core")},
     ("numpy", "ndarray"): _Type,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _Encoded,
@@ -125,9 +130,12 @@ def _numbers(value: object) -> list[int] | None:
     if isinstance(value, list | tuple):
         numbers = [_whole(item) for item in value]
         return None if None in numbers else [number for number in numbers if number is not None]
-    if not isinstance(value, _Array) or not isinstance(value.state, tuple) or len(value.state) != 5:
+    if isinstance(value, _Buffer) and len(value.parts) == 4:
+        raw, dtype, shape, _ = value.parts
+    elif isinstance(value, _Array) and isinstance(value.state, tuple) and len(value.state) == 5:
+        _, shape, dtype, _, raw = value.state
+    else:
         return None
-    _, shape, dtype, _, raw = value.state
     kind, data = _kind(dtype), _bytes(raw)
     if kind is None or data is None or not isinstance(shape, tuple) or len(shape) != 1:
         return None
@@ -157,4 +165,4 @@ def _bytes(raw: object) -> bytes | None:
             return raw.parts[0].encode("latin-1")
         except UnicodeEncodeError:
             return None
-    return raw if isinstance(raw, bytes) else None
+    return bytes(raw) if isinstance(raw, bytes | bytearray) else None
