@@ -228,6 +228,8 @@ def _included(names: Sequence[str], level: Level, warnings: list[str]) -> tuple[
         if name.lower() == "all":
             every = True
         elif "." in name:
+            for part in name.split("."):
+                _keyword(part)
             warnings.append("attributes inside sequences are not picked out")
         elif name:
             keyword = _keyword(name)

@@ -63,7 +63,8 @@ class _Search:
         )
         page = await self._page(search, base_url(scope, self._web))
         headers: Headers = [(b"x-total-count", b"%d" % page.total), (b"vary", b"accept")]
-        headers += [(b"warning", _warning(each, scope)) for each in page.warnings[:8]]
+        if page.warnings:
+            headers.append((b"warning", b", ".join(_warning(each, scope) for each in page.warnings[:8])))
         if media == JSON:
             content_type, content = JSON.encode(), orjson.dumps(page.answers)
         else:
