@@ -124,7 +124,8 @@ def square(frame: Frames, *, side: int, zoom: float = 0.0) -> Frames:
     by as much. No smoothing before shrinking: the authors' own resizer has none.
     """
     height, width = frame.shape[:2]
-    across, down = max(0, round((width - height) / 2)), max(0, round((height - width) / 2))
+    across = min(max(0, round((width - height) / 2)), (width - 1) // 2)
+    down = min(max(0, round((height - width) / 2)), (height - 1) // 2)
     cut = frame[down : height - down, across : width - across]
     rows, columns = int(cut.shape[0] * zoom), int(cut.shape[1] * zoom)
     cut = cut[rows : cut.shape[0] - rows, columns : cut.shape[1] - columns]
