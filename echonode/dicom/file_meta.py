@@ -43,7 +43,7 @@ def read_file_meta(head: bytes, *, complete: bool) -> FileMeta | None:
     try:
         return _read(head)
     except (struct.error, _More):
-        if complete or len(head) > LONGEST_META:
+        if complete or len(head) >= LONGEST_META:
             raise UnreadableObject("the file ends inside its head, or its head is no file meta") from None
         return None
 
@@ -64,7 +64,7 @@ def _read(head: bytes) -> FileMeta:
         else:
             value = position + 8
         position = value + length
-        if position > len(head):
+        if position > min(len(head), LONGEST_META):
             raise _More
         if element in (_CLASS, _INSTANCE, _SYNTAX):
             found[element] = head[value : min(position, value + 80)].rstrip(b"\0 ").decode("latin-1")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from echonode.core.errors import UnreadableObject
+from echonode.core.errors import BudgetExceeded, UnreadableObject
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _UNDEFINED = 0xFFFFFFFF
@@ -55,7 +55,8 @@ def encoded_pieces(
     Group 0002 and group lengths are left out; text is written as UTF-8 and Specific Character Set says so.
 
     Raises:
-        UnreadableObject: no DICOM JSON, a value that does not fit its VR, bulk that is not there, nested too deep.
+        UnreadableObject: no DICOM JSON, a value that does not fit its VR, or bulk that is not there.
+        BudgetExceeded: sequences nested deeper than `nesting`.
     """
     yield from _Writer(bulk, encapsulated, nesting).dataset(model, 0)
 
@@ -68,11 +69,11 @@ class _Writer:
 
     def dataset(self, model: Any, depth: int) -> Iterator[bytes]:
         if depth > self._nesting:
-            raise UnreadableObject(f"sequences nested deeper than limits.nesting = {self._nesting}")
+            raise BudgetExceeded(f"sequences nested deeper than limits.nesting = {self._nesting}")
         elements = _in_order(model)
-        written = depth > 0
+        written = depth > 0  # an item without its own has the character set of the whole
         for tag, name, element in elements:
-            if not written and tag >= _CHARACTER_SET:
+            if tag == _CHARACTER_SET or (not written and tag > _CHARACTER_SET):
                 yield _UTF8
                 written = True
             if tag != _CHARACTER_SET:

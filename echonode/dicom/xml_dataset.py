@@ -50,6 +50,7 @@ class _Reader:
         self._datasets: list[dict[str, Any]] = [self.model]
         self._attributes: list[tuple[str, dict[str, Any]]] = []
         self._name: dict[str, dict[str, str]] = {}
+        self._number: dict[str, str] = {}
         self._text: list[str] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -65,13 +66,16 @@ class _Reader:
             self._begin(attributes)
         elif name == "Item" and self._attributes:
             item: dict[str, Any] = {}
-            self._attributes[-1][1].setdefault("Value", []).append(item)
+            self._place(attributes, item)
             self._datasets.append(item)
         elif name == "BulkData" and self._attributes:
             uri = attributes.get("uri") or attributes.get("uuid") or ""
             self._attributes[-1][1]["BulkDataURI"] = uri
         elif name == "PersonName":
             self._name = {}
+            self._number = attributes
+        elif name == "Value":
+            self._number = attributes
 
     def data(self, text: str) -> None:
         if self._open and self._open[-1] in ("Value", _BINARY, *_NAME_PARTS):
@@ -87,17 +91,28 @@ class _Reader:
         elif name == "Item":
             self._datasets.pop()
         elif name == "Value":
-            element.setdefault("Value", []).append(_value(element["vr"], "".join(self._text)))
+            self._place(self._number, _value(element["vr"], "".join(self._text)))
         elif name == _BINARY:
             element[_BINARY] = "".join("".join(self._text).split())
         elif name in _NAME_PARTS and len(self._open) and self._open[-1] in _GROUPS:
             self._name.setdefault(self._open[-1], {})[name] = "".join(self._text).strip()
         elif name == "PersonName":
-            element.setdefault("Value", []).append({group: _joined(parts) for group, parts in self._name.items()})
+            self._place(self._number, {group: _joined(parts) for group, parts in self._name.items()})
         self._text.clear()
 
     def close(self) -> None:
         """Nothing is left to do: the model is read from `model`."""
+
+    def _place(self, attributes: dict[str, str], value: Any) -> None:
+        """Put a value where its number says; numbers that are left out are empty values (PS3.19 A.1.5)."""
+        values: list[Any] = self._attributes[-1][1].setdefault("Value", [])
+        missing = int(attributes.get("number") or len(values) + 1) - 1 - len(values)
+        if missing > 0:
+            self._left -= missing
+            if self._left < 0:
+                raise BudgetExceeded("the XML document numbers more values than any object has")
+            values.extend([None] * missing)
+        values.append(value)
 
     def _begin(self, attributes: dict[str, str]) -> None:
         tag, vr = attributes.get("tag", ""), attributes.get("vr", "")
