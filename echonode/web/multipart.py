@@ -13,7 +13,9 @@ _SALT = b"echonode multipart boundary\n"
 
 
 def boundary_of(*digests: str) -> bytes:
-    """A boundary for parts made of objects with these digests."""
+    """A boundary for parts made of objects with these digests (SHA-256 in hex)."""
+    if len(digests) == 1:
+        return digests[0][:40].encode()
     return hashlib.sha256(_SALT + "\n".join(digests).encode()).hexdigest()[:40].encode()
 
 
