@@ -22,6 +22,7 @@ from echonode.cli import (
     serve,
     study,
     token,
+    viewer,
     work,
 )
 from echonode.cli.screen import complain
@@ -73,6 +74,7 @@ app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
 app.command("refused")(study.refused_command)
 app.add_typer(models.app)
+app.add_typer(viewer.app)
 app.add_typer(reference.app)
 
 

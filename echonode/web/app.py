@@ -9,7 +9,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
-from echonode.web import admin, frames, health, metadata, metrics, openapi, qido, rendered, retrieve, stow, wado_uri
+from echonode.web import (
+    admin,
+    frames,
+    health,
+    metadata,
+    metrics,
+    openapi,
+    qido,
+    rendered,
+    retrieve,
+    stow,
+    viewer,
+    wado_uri,
+)
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
 from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
@@ -58,6 +71,7 @@ def _routes(services: Services) -> list[BaseRoute]:
         *qido.routes(services),
         *wado_uri.routes(services),
         *stow.routes(services),
+        *viewer.routes(services),
         *health.routes(services),
         *metrics.routes(services),
         *admin.routes(services),
