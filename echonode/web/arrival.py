@@ -184,7 +184,7 @@ class Arrival:
         except (UnreadableObject, BudgetExceeded):
             return True  # the door says so, and keeps it
         found = {
-            tag: (raw[tag].value or b"")[:80].rstrip(b"\0 ").decode("latin-1")  # type: ignore[index]
+            tag: (raw[tag].value or b"")[:80].rstrip(b"\0 ").decode("latin-1")
             for tag in (_STUDY, _CLASS, _INSTANCE)
             if tag in raw
         }

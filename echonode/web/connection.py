@@ -10,7 +10,7 @@ import asyncio
 import json
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from echonode.core.settings import WebSection
 
@@ -55,8 +55,10 @@ class _BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        self._head_late = _cancelled(self._head_late)
-        self._unread = _cancelled(self._unread)
+        _cancel(self._head_late)
+        self._head_late = None
+        _cancel(self._unread)
+        self._unread = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -96,7 +98,8 @@ class _BoundedConnection(HttpToolsProtocol):
         self._said += 1
         self._last_seen = self.loop.time()
         self._in_head = False
-        self._head_late = _cancelled(self._head_late)
+        _cancel(self._head_late)
+        self._head_late = None
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -117,8 +120,20 @@ class _BoundedConnection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        self._unread = _cancelled(self._unread)
+        if not self.transport.is_closing():
+            _cancel(self._unread)
+            self._unread = None
         super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """The answer is written; when the connection ends with it, the client has to take what is left."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_reader(self.transport.get_write_buffer_size())
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for `web.idle_seconds`."""
+        self._close()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -134,7 +149,7 @@ class _BoundedConnection(HttpToolsProtocol):
             self._refuse(408)
 
     def _watch_reader(self, left: int) -> None:
-        _cancelled(self._unread)
+        _cancel(self._unread)
         self._unread = self.loop.call_later(self.bounds.stall_seconds, self._on_unread, left)
 
     def _on_unread(self, before: int) -> None:
@@ -145,7 +160,8 @@ class _BoundedConnection(HttpToolsProtocol):
             self._watch_reader(left)
 
     def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request, whatever uvicorn declares
+        return cycle is None or cycle.response_complete
 
     def _make_room(self) -> bool:
         """Close the connection that has asked nothing for longest; False when every one is at work."""
@@ -158,14 +174,20 @@ class _BoundedConnection(HttpToolsProtocol):
             return False
         oldest = min(idle, key=lambda other: other._last_seen)
         self.connections.discard(oldest)
-        oldest.transport.close()
+        oldest._close()
         return True
+
+    def _close(self) -> None:
+        """Close, and do not wait for ever for a client that does not take what is still on its way."""
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._watch_reader(self.transport.get_write_buffer_size())
 
     def _refuse(self, status: int) -> None:
         """Answer where no other answer has begun, and close."""
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if not self._is_idle():
             if self.cycle.response_started:
                 self.transport.abort()
                 return
@@ -177,9 +199,9 @@ class _BoundedConnection(HttpToolsProtocol):
             b"HTTP/1.1 " + line + b"\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n"
             b"connection: close\r\ncontent-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
         )
-        self.transport.close()
+        self._close()
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
