@@ -99,7 +99,9 @@ def node(
 ) -> Callable[..., RunningNode]:
     """Start a node whose PACS listens on a given port."""
 
-    def run(*, pacs_port: int, pacs_title: str = "PACS", routes: str = ROUTES, web_port: int = 0) -> RunningNode:
+    def run(
+        *, pacs_port: int, pacs_title: str = "PACS", routes: str = ROUTES, web_port: int = 0, dicomweb: str = ""
+    ) -> RunningNode:
         config, port = tmp_path / "node", free_port()
         config.mkdir()
         (config / "node.toml").write_text(
@@ -110,7 +112,7 @@ def node(
         (config / "peers.toml").write_text(
             "[[peer]]\nname = 'scanner'\nae_title = 'SCANNER'\n"
             f"[[peer]]\nname = 'pacs'\nae_title = '{pacs_title}'\nhost = '127.0.0.1'\nport = {pacs_port}\n"
-            "rights = ['store', 'query', 'retrieve']\n"
+            "rights = ['store', 'query', 'retrieve']\n" + (f"dicomweb = '{dicomweb}'\n" if dicomweb else "")
         )
         (config / "routes.toml").write_text(routes)
         log = tmp_path / "node.log"
