@@ -10,17 +10,18 @@ import mmap
 import struct
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from echonode.core.errors import BudgetExceeded, UnreadableObject
 from echonode.core.settings import LimitsSection
-from echonode.dicom import elements
+from echonode.dicom.character_sets import LATIN_1, encodings_of
+from echonode.dicom.raw_items import LONG_FORM, SEQUENCES, RawItem, items_of
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -30,11 +31,10 @@ SYNTAXES_DEFLATED = frozenset({DEFLATED, "1.2.840.10008.1.2.4.95", "1.2.840.1000
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_CHARACTER_SET = 0x00080005
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _NAMING = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E})
-_LONG_FORM = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _OPAQUE = frozenset({b"OB", b"OW"})
-SEQUENCES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 _LONGEST_VALUE = 1 << 20
 _LONGEST_HEAD = 32 << 20
 _MOST_ELEMENTS = 2_000_000
@@ -56,15 +56,42 @@ class PixelElement:
     items: Sequence[int] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Header:
-    """The elements before the pixels. Values longer than 1 MiB are left out of `dataset`: `omitted` has tag and VR."""
+    """The elements before the pixels, as bytes. Values longer than 1 MiB are left out: `omitted` has tag and VR.
 
-    dataset: Dataset
+    `implicit` and `little` say how the data set is encoded, whatever its transfer syntax promised.
+    """
+
     raw: Mapping[int, RawDataElement]
     encodings: tuple[str, ...]
     pixels: PixelElement | None
     omitted: tuple[tuple[int, str | None], ...] = ()
+    implicit: bool = False
+    little: bool = True
+
+    @cached_property
+    def item(self) -> RawItem:
+        """The same with the items of its sequences, for reading single elements."""
+        sequences = {
+            tag: items_of(
+                element.value or b"",
+                implicit=element.is_implicit_VR,
+                little=element.is_little_endian,
+                encodings=self.encodings,
+            )
+            for tag, element in self.raw.items()
+            if element.VR == "SQ"
+        }
+        return RawItem(raw=self.raw, sequences=sequences, encodings=self.encodings)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The same as a data set of pydicom, which converts a value when it is asked for."""
+        elements = {BaseTag(tag): element for tag, element in self.raw.items()}
+        dataset = Dataset(cast(MutableMapping[BaseTag, DataElement | RawDataElement], elements))
+        dataset.set_original_encoding(self.implicit, self.little, list(self.encodings))
+        return dataset
 
 
 def read_header(
@@ -86,10 +113,10 @@ def read_header(
         if size - offset < 8:
             raise UnreadableObject("the data set is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            return _Walk(view, size, transfer_syntax_uid, limits.nesting, whole).header(offset)
+            return Walk(view, size, transfer_syntax_uid, limits.nesting, whole).header(offset)
 
 
-class _Walk:
+class Walk:
     """One walk over the bytes of one data set."""
 
     def __init__(self, view: mmap.mmap, size: int, transfer_syntax_uid: str, nesting: int, whole: bool) -> None:
@@ -113,7 +140,7 @@ class _Walk:
 
     def _header(self, position: int) -> Header:
         self._settle_encoding(position)
-        raw: dict[BaseTag, RawDataElement] = {}
+        raw: dict[int, RawDataElement] = {}
         omitted: list[tuple[int, str | None]] = []
         kept, pixels = 0, None
         while position < self.size:
@@ -137,22 +164,21 @@ class _Walk:
             if (nested or end - value <= _LONGEST_VALUE) and kept + end - value <= _LONGEST_HEAD:
                 kept += end - value
                 is_implicit = self.implicit or (vr == b"UN" and nested)
-                raw[BaseTag(tag)] = RawDataElement(
+                raw[tag] = RawDataElement(
                     BaseTag(tag), name, end - value, self.view[value:end], value, is_implicit, self.little
                 )
             else:
                 omitted.append((tag, name))
         if not raw:
             raise UnreadableObject("the data set has no elements")
-        dataset = Dataset(cast(MutableMapping[BaseTag, DataElement | RawDataElement], raw))
-        encodings = elements.character_sets(dataset)
-        dataset.set_original_encoding(self.implicit, self.little, list(encodings))
+        named = raw.get(_CHARACTER_SET)
         return Header(
-            dataset=dataset,
-            raw=cast(Mapping[int, RawDataElement], raw),
-            encodings=encodings,
+            raw=raw,
+            encodings=LATIN_1 if named is None else encodings_of(named.value or b""),
             pixels=pixels,
             omitted=tuple(omitted),
+            implicit=self.implicit,
+            little=self.little,
         )
 
     def _is_padding(self, position: int) -> bool:
@@ -180,7 +206,7 @@ class _Walk:
             return (group << 16) | element, None, length, position + 8
         group, element, vr, length = self.tag_and_vr(self.view, position)
         tag = (group << 16) | element
-        if vr in _LONG_FORM:
+        if vr in LONG_FORM:
             return tag, vr, self.length(self.view, position + 8)[0], position + 12
         if group == 0xFFFE:
             return tag, None, self.length(self.view, position + 4)[0], position + 8

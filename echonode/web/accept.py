@@ -11,6 +11,8 @@ from starlette.types import Scope
 
 ANYTHING = "*/*"
 _MULTIPART = "multipart/related"
+_ALIASES = {"image/x-jls": "image/jls", "image/x-dicom-rle": "image/dicom-rle", "video/mpeg2": "video/mpeg"}
+"""Names from before PS3.18 settled on others."""
 _MOST_RANGES = 64
 _LONGEST = 8192
 
@@ -101,7 +103,7 @@ def _range(text: str) -> MediaRange | None:
     if multipart:
         media_type = parameters.pop("type", ANYTHING).lower() or ANYTHING
     return MediaRange(
-        media_type=media_type,
+        media_type=_ALIASES.get(media_type, media_type),
         multipart=multipart,
         transfer_syntax=syntax or None,
         q=q,

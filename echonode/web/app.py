@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from echonode.core.errors import EchonodeError
 from echonode.web import (
     admin,
+    bulkdata,
     frames,
     health,
     metadata,
@@ -67,6 +68,7 @@ def _routes(services: Services) -> list[BaseRoute]:
         *frames.routes(services),
         *retrieve.routes(services),
         *metadata.routes(services),
+        *bulkdata.routes(services),
         *rendered.routes(services),
         *qido.routes(services),
         *wado_uri.routes(services),
