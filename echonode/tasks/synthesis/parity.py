@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from echonode.core.parity import ParityRow
 from echonode.tasks.common.camus import edges, sector_codes, subsampled
 from echonode.tasks.common.parity import compared, difference, filled, read_arrays, read_json, read_set, state_row
+from echonode.tasks.common.sector_rule import label_map
 from echonode.tasks.synthesis.blocks import Labels
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
 from echonode.tasks.synthesis.losses import losses
@@ -60,20 +61,6 @@ def normal(seed: int, tag: int, shape: tuple[int, ...]) -> torch.Tensor:
 def uniform(seed: int, tag: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Values from 0 to 1 by the rule, float32."""
     return torch.from_numpy(np.random.default_rng([seed, tag]).random(shape).astype(np.float32))
-
-
-def label_map(height: int, width: int, seed: int) -> NDArray[np.int64]:
-    """The sector map of the rule: a cone of tissue (2) with atrium (4), myocardium (3) and cavity (1) as ellipses."""
-    y = (np.arange(height)[:, None] + 0.5) / height
-    x = (np.arange(width)[None, :] + 0.5) / width
-    phase = 2 * math.pi * (seed % 97) / 97
-    middle, heart = 0.5 + 0.04 * math.sin(phase), 0.42 + 0.03 * math.cos(phase)
-    cone = (np.abs(x - 0.5) <= 0.08 + 0.55 * y) & (y <= 0.97)
-    labels = np.where(cone, 2, 0).astype(np.int64)
-    for code, down, half_width, half_height in ((4, 0.40, 0.17, 0.13), (3, 0.0, 0.22, 0.32), (1, 0.0, 0.15, 0.25)):
-        inside = ((x - middle) / half_width) ** 2 + ((y - (heart + down)) / half_height) ** 2 <= 1
-        labels[inside & cone] = code
-    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +149,7 @@ def _unet(name: str, place: Path, seed: int) -> Iterator[ParityRow]:
         yield from _half(name, network, x, labels, key, expected, place)
 
 
-def _taps(
-    name: str, network: SdmUnet, x: torch.Tensor, labels: torch.Tensor, expected: Arrays
-) -> Iterator[ParityRow]:
+def _taps(name: str, network: SdmUnet, x: torch.Tensor, labels: torch.Tensor, expected: Arrays) -> Iterator[ParityRow]:
     taps = {key.partition("__")[2]: key for key in expected if key.startswith("tap_t")}
     if not taps:
         return
@@ -215,7 +200,9 @@ def _schedules(expected: Arrays) -> Iterator[ParityRow]:
     for key, values in expected.items():
         spacing, _, table = key.partition("__")
         name, steps, respacing = spacing.split("_")
-        schedule = noise_schedule(name, int(steps), respacing="" if respacing == "full" else respacing.replace("-", ","))
+        schedule = noise_schedule(
+            name, int(steps), respacing="" if respacing == "full" else respacing.replace("-", ",")
+        )
         ours = np.asarray(schedule.timesteps if table == "timestep_map" else getattr(schedule, table), np.float64)
         if ours.shape != values.shape:
             off = math.inf
@@ -350,7 +337,7 @@ def _preparation(expected: Arrays, seed: int) -> Iterator[ParityRow]:
         elif match := re.fullmatch(r"loader_img_(\d+)_(\d+)", key):
             height, width = int(match[1]), int(match[2])
             size = len(expected[key])
-            picture = np.random.default_rng([seed, 61, height]).integers(0, 256, (height, width)).astype(np.uint8)
+            picture = np.random.default_rng([seed, 61, height]).integers(0, 256, (height, width), dtype=np.uint8)
             ours = resized_picture(np.repeat(picture[:, :, None], 3, axis=2), size)[:, :, 0]
             yield row(key, ours)
             labels = f"loader_label_{height}_{width}"

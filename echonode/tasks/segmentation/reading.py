@@ -1,0 +1,73 @@
+"""What a segmented loop says: labels, and the area of each structure in each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echonode.core.codes import PRIVATE_SCHEME, Code
+from echonode.core.results import LabelMap, Measurement, Result
+
+SEGMENTS: Final[Mapping[int, Code]] = {
+    1: Code("87878005", "SCT", "Left ventricle"),
+    2: Code("74281007", "SCT", "Myocardium"),
+    3: Code("82471001", "SCT", "Left atrium"),
+}
+NAMES: Final[Mapping[int, str]] = {1: "lv_cavity", 2: "myocardium", 3: "left_atrium"}
+AREAS: Final[Mapping[int, Code]] = {
+    1: Code("LVAREA", PRIVATE_SCHEME, "Largest area of left ventricular cavity in loop"),
+    2: Code("MYOAREA", PRIVATE_SCHEME, "Largest area of left ventricular myocardium in loop"),
+    3: Code("LAAREA", PRIVATE_SCHEME, "Largest area of left atrium in loop"),
+}
+SQUARE_CENTIMETRE: Final = Code("cm2", "UCUM", "square centimeter")
+PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reading:
+    """Labels uint8 (N, H, W) of the frames `frames`, and the area of a pixel where the header tells it."""
+
+    labels: NDArray[np.uint8]
+    frames: tuple[int, ...]
+    pixel_cm2: float | None
+    mode: str
+    notes: tuple[str, ...] = ()
+
+    def pixels(self, code: int) -> NDArray[np.int64]:
+        """Pixels of a structure, one number a frame."""
+        return np.count_nonzero(self.labels == code, axis=(1, 2)).astype(np.int64)
+
+    def results(self) -> tuple[Result, ...]:
+        """The label map, and the largest area of each structure that is seen: in cm2, or in pixels without calibration."""
+        found: list[Result] = [LabelMap(labels=self.labels, frames=self.frames, segments=SEGMENTS)]
+        for code, concept in AREAS.items():
+            counts = self.pixels(code)
+            place = int(counts.argmax())
+            if counts[place] == 0:
+                continue
+            scale, unit = (1.0, PIXELS) if self.pixel_cm2 is None else (self.pixel_cm2, SQUARE_CENTIMETRE)
+            found.append(
+                Measurement(
+                    concept=concept, value=float(counts[place]) * scale, unit=unit, frames=(self.frames[place],)
+                )
+            )
+        return tuple(found)
+
+    def details(self) -> dict[str, Any]:
+        """Areas of every structure in every frame, as JSON values; cm2 is null without calibration."""
+        areas = {}
+        for code, name in NAMES.items():
+            counts = [int(count) for count in self.pixels(code)]
+            cm2 = None if self.pixel_cm2 is None else [count * self.pixel_cm2 for count in counts]
+            areas[name] = {"code": code, "px": counts, "cm2": cm2}
+        return {
+            "preparation": self.mode,
+            "frames": list(self.frames),
+            "size": list(self.labels.shape[1:]),
+            "areas": areas,
+            "notes": list(self.notes),
+        }
