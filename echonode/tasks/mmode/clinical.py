@@ -20,7 +20,7 @@ from echonode.tasks.mmode.uncertainty import half_widths
 from echonode.tasks.mmode.volumes import ejection_fraction, fractional_shortening, teichholz
 from echonode.tasks.mmode.windows import Grey, blended, cut, overlapping_tiles, resized
 
-OVERLAP: Final = 0.25
+OVERLAP: Final = 0.125
 FEWEST_BEATS: Final = 3  # fewer are said to be few: guidelines average three, five in atrial fibrillation
 
 

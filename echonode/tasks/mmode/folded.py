@@ -3,7 +3,8 @@
 Two fifths of the plain network's time pass outside its convolutions: every dense block joins, normalises and activates
 the same pictures three times, each time through the whole memory. Here nothing is joined: normalisation is one
 multiplication and addition a channel that writes each part straight to its place in the next convolution's input, row
-strip by row strip while the strip is in the cache, and the 1 x 1 convolution is a matrix product of that strip.
+strip by row strip in memory that is used again, and the 1 x 1 convolution is a matrix product of that strip. Strips are
+large: where other programs want the same cores every small step would wait for the slowest thread.
 
 Only for stored statistics: those of the window itself enlarge the last bits in which two orders of adding up differ
 beyond what the published numbers allow.
@@ -20,7 +21,7 @@ from torch import nn
 
 from echonode.tasks.mmode.net import DECODERS, FILTERS, KERNEL, LEVELS, Dense, QuickNat
 
-STRIP_ELEMENTS: Final = 1 << 18
+STRIP_ELEMENTS: Final = 1 << 22
 LAST: Final = torch.channels_last
 
 Line = tuple[torch.Tensor, torch.Tensor]

@@ -136,9 +136,7 @@ class MModeRunner:
                 code="species",
             )
         if settings.body_mass is not None and settings.body_mass > species.heaviest:
-            return Ineligible(
-                reason=f"a body mass of {settings.body_mass:g} g is no {species.name}'s", code="species"
-            )
+            return Ineligible(reason=f"a body mass of {settings.body_mass:g} g is no {species.name}'s", code="species")
         if self._species and species.name not in self._species:
             return Ineligible(
                 reason=f"the model was made for {made_for}; this is a recording of a {species.name}", code="species"

@@ -22,6 +22,7 @@ from echonode.tasks.mmode.quality import published_windows, sound_windows
 from echonode.tasks.mmode.species import HUMAN, MOUSE, species_of
 from echonode.tasks.mmode.stitching import stitched, stitched_exactly
 from echonode.tasks.mmode.trace import walls
+from echonode.tasks.mmode.volumes import teichholz
 from echonode.tasks.mmode.windows import blended, cut, overlapping_tiles, published_tiles
 
 M_MODE = {
@@ -225,6 +226,13 @@ def test_species_is_stated_or_follows_from_the_mass() -> None:
     assert species_of(stated=None, body_mass=28.0) is MOUSE
     assert species_of(stated=None, body_mass=70_000.0) is HUMAN
     assert species_of(stated="human", body_mass=28.0) is HUMAN
+
+
+def test_volumes_have_the_unit_of_their_species() -> None:
+    """The same numbers are uL in mice and mL in patients, when the diameter is in mm and in cm."""
+    assert float(teichholz(np.array(5.0 / MOUSE.diameter_mm))) == pytest.approx(118.24, abs=0.01)
+    assert float(teichholz(np.array(50.0 / HUMAN.diameter_mm))) == pytest.approx(118.24, abs=0.01)
+    assert (MOUSE.volume_unit, HUMAN.volume_unit) == ("uL", "mL")
 
 
 def _details(preparation: str) -> dict[str, object]:
