@@ -8,6 +8,7 @@ statistics of the one window, as the authors' pipeline does, without its dropout
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -104,7 +105,7 @@ class Networks:
         for judge in self._judges:
             judge.to(kind)
             use_statistics(judge, "stored" if mode == "reference" else "batch")
-            with torch.inference_mode():
+            with torch.inference_mode(), _full_precision(self.device):
                 for index, window in enumerate(windows):
                     picture = torch.from_numpy(quality_input(window))[None, None]
                     _, probability = judge(picture.to(self.device, kind))
@@ -117,7 +118,7 @@ class Networks:
         found: list[Grey] = []
         size = GPU_BATCH if folded and self.device.type != "cpu" else 1
         ask = self._folded if folded and self._folded is not None else network
-        with torch.inference_mode():
+        with torch.inference_mode(), _full_precision(self.device):
             for start in range(0, len(inputs), size):
                 batch = torch.cat(list(inputs[start : start + size])).to(self.device)
                 answers = torch.sigmoid(ask(batch)).double().cpu().numpy()
@@ -125,6 +126,14 @@ class Networks:
                 for _ in range(len(answers)):
                     told()
         return found
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """On a GPU convolutions are otherwise rounded to ten bits, which moves borders and flips pooling."""
+    if device.type != "cuda":
+        return nullcontext()
+    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    return exact
 
 
 def _pictures(answers: NDArray[np.float64]) -> NDArray[np.float64]:
