@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -24,6 +26,8 @@ from echonode.web.services import Services
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND, FAULT = 0x0000, 0xA700, 0xA900, 0xC000, 0x0110
 CLASS_NOT_SUPPORTED, SYNTAX_NOT_SUPPORTED = 0x0122, 0xC122
 """Failure Reasons of PS3.18 I.2.2, the ones that C-STORE would answer too (PS3.4 B.2.3)."""
+MOST_UNDER_WAY = 8
+"""Objects of one request that are at the door at the same time."""
 _CHECK_EVERY_BYTES = 64 << 20
 _LONGEST_HOLDER = 16
 _STUDY, _CLASS, _INSTANCE = 0x0020000D, 0x00080016, 0x00080018
@@ -52,24 +56,56 @@ class Sender:
     study_uid: str = ""
 
 
-@dataclass(kw_only=True, slots=True)
 class Arrivals:
-    """What all instances of one request share, and what became of each so far."""
+    """What all instances of one request share, and what became of each so far, in the order in which they came.
 
-    services: Services
-    sender: Sender
-    outcomes: list[Outcome] = field(default_factory=list)
-    _complained: set[str] = field(default_factory=set)
-    classes: frozenset[str] = frozenset()
-    syntaxes: frozenset[str] = frozenset()
+    Complete objects go through the door side by side, a few at a time: they then share the syncs of disk and database.
+    """
 
-    def __post_init__(self) -> None:
-        dimse = self.services.configuration.node.dimse
+    def __init__(self, *, services: Services, sender: Sender, pool: Executor) -> None:
+        self.services = services
+        self.sender = sender
+        dimse = services.configuration.node.dimse
         self.classes, self.syntaxes = storable(dimse), storage_syntaxes(deflate=dimse.deflate)
+        self._pool = pool
+        self._places: list[Outcome | None] = []
+        self._complained: set[str] = set()
+        self._last: Callable[[], None] | None = None
+        self._under_way: deque[Future[None]] = deque()
 
-    def refuse(self, outcome: Outcome, *, advice: str) -> None:
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What is known so far."""
+        return [outcome for outcome in self._places if outcome is not None]
+
+    def place(self) -> int:
+        """The number under which the next instance's outcome will stand."""
+        self._places.append(None)
+        return len(self._places) - 1
+
+    def note(self, place: int, outcome: Outcome) -> None:
+        """What became of an instance."""
+        self._places[place] = outcome
+
+    def finish(self, complete: Callable[[], None]) -> None:
+        """Have an object completed soon; the last one waits until another comes, or `settle`."""
+        if self._last is not None:
+            while len(self._under_way) >= MOST_UNDER_WAY:
+                self._under_way.popleft().result()
+            self._under_way.append(self._pool.submit(self._last))
+        self._last = complete
+
+    def settle(self) -> None:
+        """Return when every object that has come is stored or refused."""
+        last, self._last = self._last, None
+        if last is not None:
+            last()
+        while self._under_way:
+            self._under_way.popleft().result()
+
+    def refuse(self, place: int, outcome: Outcome, *, advice: str) -> None:
         """Note a failure; the first of its kind is written down for the people who run the node."""
-        self.outcomes.append(outcome)
+        self.note(place, outcome)
         if outcome.detail in self._complained:
             return
         self._complained.add(outcome.detail)
@@ -86,8 +122,9 @@ class Arrivals:
 class Arrival:
     """Takes the bytes of one data set under a head that is known; no path is ever made from what the client sent."""
 
-    def __init__(self, arrivals: Arrivals, *, meta: FileMeta) -> None:
+    def __init__(self, arrivals: Arrivals, *, meta: FileMeta, place: int) -> None:
         self._arrivals = arrivals
+        self._place = place
         self._meta = meta
         self._failed = False
         self._file, self._part, self._offset, self._size = -1, Path(), 0, 0
@@ -228,7 +265,8 @@ class Arrival:
             status=f"{receipt.dicom_status:04X}H",
             bytes=self._size,
         )
-        self._arrivals.outcomes.append(
+        self._arrivals.note(
+            self._place,
             Outcome(
                 status=receipt.dicom_status,
                 detail=receipt.detail,
@@ -236,7 +274,7 @@ class Arrival:
                 sop_instance_uid=receipt.sop_instance_uid,
                 series_uid=receipt.series_uid,
                 study_uid=receipt.study_uid,
-            )
+            ),
         )
 
     def _checked(self, then: Callable[[], None]) -> None:
@@ -260,10 +298,10 @@ class Arrival:
     def _fail(self, status: int, detail: str, *, advice: str) -> None:
         self._failed = True
         self._drop()
-        self._arrivals.refuse(self._outcome(status, detail), advice=advice)
+        self._arrivals.refuse(self._place, self._outcome(status, detail), advice=advice)
 
     def _note(self, status: int, detail: str) -> None:
-        self._arrivals.outcomes.append(self._outcome(status, detail))
+        self._arrivals.note(self._place, self._outcome(status, detail))
 
     def _outcome(self, status: int, detail: str) -> Outcome:
         uids = (self._meta.sop_class_uid, self._meta.sop_instance_uid)
@@ -288,6 +326,7 @@ class FileArrival:
 
     def __init__(self, arrivals: Arrivals) -> None:
         self._arrivals = arrivals
+        self._place = arrivals.place()
         self._head = bytearray()
         self._arrival: Arrival | None = None
         self._failed = False
@@ -308,7 +347,7 @@ class FileArrival:
         if self._arrival is None and not self._failed:
             self._begin(complete=True)
         if self._arrival is not None:
-            self._arrival.complete()
+            self._arrivals.finish(self._arrival.complete)
 
     def discard(self) -> None:
         """The body ended in the middle of the file."""
@@ -324,15 +363,14 @@ class FileArrival:
             self._fail(str(error))
             return
         if meta is not None:
-            self._arrival = Arrival(self._arrivals, meta=meta)
+            self._arrival = Arrival(self._arrivals, meta=meta, place=self._place)
             self._arrival.write(memoryview(self._head)[meta.end :])
             self._head = bytearray()
 
     def _fail(self, detail: str) -> None:
         self._failed = True
-        self._arrivals.refuse(
-            Outcome(status=CANNOT_UNDERSTAND, detail=detail), advice="what the sender sends is no DICOM file"
-        )
+        outcome = Outcome(status=CANNOT_UNDERSTAND, detail=detail)
+        self._arrivals.refuse(self._place, outcome, advice="what the sender sends is no DICOM file")
 
 
 def write_all(file: int, data: memoryview) -> None:

@@ -101,7 +101,7 @@ class Composed:
                 models = self._models(document)
             except (UnreadableObject, BudgetExceeded) as error:
                 outcome = Outcome(status=CANNOT_UNDERSTAND, detail=str(error))
-                self._arrivals.refuse(outcome, advice="the sender's metadata has to be mended")
+                self._arrivals.refuse(self._arrivals.place(), outcome, advice="the sender's metadata has to be mended")
                 continue
             for model in models:
                 self._store(model)
@@ -137,7 +137,7 @@ class Composed:
             transfer_syntax_uid=syntax,
             end=0,
         )
-        arrival = Arrival(self._arrivals, meta=meta)
+        arrival = Arrival(self._arrivals, meta=meta, place=self._arrivals.place())
         encapsulated = bool(parts) and syntax != EXPLICIT_LITTLE
         nesting = self._arrivals.services.limits.nesting
         try:
@@ -151,7 +151,7 @@ class Composed:
         except (UnreadableObject, BudgetExceeded) as error:
             arrival.fail(error)
             return
-        arrival.complete()
+        self._arrivals.finish(arrival.complete)
 
     def _pixel_parts(self, model: Mapping[str, Any]) -> Sequence[BulkPart]:
         element = model.get(_PIXELS)

@@ -1,12 +1,14 @@
 """STOW-RS (PS3.18 10.5): every part goes to disk as it comes, then through the one ingest door.
 
-Bytes are gathered to a megabyte and then worked on in a thread, so that neither a large study nor ten thousand small
+Bytes are gathered to a megabyte at most and worked on in a thread, so that neither a large study nor ten thousand small
 objects hold up other requests, and no body is ever in memory.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,9 +33,11 @@ from echonode.web.store_answer import answer_model, status_of, warning_of
 from echonode.web.tokens import HOLDER
 
 DICOM, MULTIPART = "application/dicom", "multipart/related"
-GATHERED_BYTES = 1 << 20
+GATHERED_BYTES, ENOUGH_BYTES = 1 << 20, 1 << 18
+"""What is gathered at most while a thread is at work, and what is worth a thread's while."""
 MOST_AT_ONCE = 16
-"""Requests of one process that work on the disk at the same time; the others wait with a megabyte each."""
+"""Requests of one process that work on the disk at the same time; the others wait with two megabytes each."""
+MOST_AT_THE_DOOR = 8
 
 
 def routes(services: Services) -> list[BaseRoute]:
@@ -68,6 +72,7 @@ class _Store:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._limiter: anyio.CapacityLimiter | None = None
+        self._pool = ThreadPoolExecutor(MOST_AT_THE_DOOR, thread_name_prefix="stow")
 
     async def any_study(self, request: Request) -> Response:
         """Objects of whatever studies."""
@@ -83,34 +88,44 @@ class _Store:
     async def _store(self, request: Request, study: str) -> Response:
         form = _form_of(request.headers.get("content-type", ""))
         self._services.ingest.precheck(_declared(request))
-        arrivals = Arrivals(services=self._services, sender=_sender(request, study))
+        arrivals = Arrivals(services=self._services, sender=_sender(request, study), pool=self._pool)
         intake = _intake(form, arrivals)
         try:
             await self._read(request, intake)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._work(intake.close)
-        if not arrivals.outcomes:
+        outcomes = arrivals.outcomes
+        if not outcomes:
             raise BadInput("the request holds no object")
-        return self._answer(request, arrivals.outcomes, study)
+        return self._answer(request, outcomes, study)
 
     async def _read(self, request: Request, intake: _Intake) -> None:
-        gathered, size = list[bytes](), 0
-        more = True
-        while more:
-            message: Message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            body: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
-            gathered.append(body)
-            size += len(body)
-            if size >= GATHERED_BYTES or not more:
-                try:
-                    await self._work(_feeding(intake, gathered, last=not more))
-                except _Over:
-                    return
-                gathered, size = [], 0
+        """Feed the body to the intake; while a thread works on one stretch, the next one is gathered."""
+        gathered, size, more = list[bytes](), 0, True
+        job: asyncio.Task[None] | None = None
+        try:
+            while more:
+                message: Message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                gathered.append(body)
+                size += len(body)
+                if job is not None and (job.done() or size >= GATHERED_BYTES or not more):
+                    await job
+                    job = None
+                if not more:
+                    await self._work(_feeding(intake, gathered, last=True))
+                elif job is None and size >= ENOUGH_BYTES:
+                    job = asyncio.create_task(self._work(_feeding(intake, gathered, last=False)))
+                    gathered, size = [], 0
+        except _Over:
+            return
+        finally:
+            if job is not None:  # something else ended the request: what the job has to say comes too late
+                await asyncio.gather(job, return_exceptions=True)
 
     async def _work(self, job: Callable[[], None]) -> None:
         self._limiter = self._limiter or anyio.CapacityLimiter(MOST_AT_ONCE)
@@ -131,6 +146,7 @@ class _FileBody:
     """A body that is one Part 10 file."""
 
     def __init__(self, arrivals: Arrivals) -> None:
+        self._arrivals = arrivals
         self._arrival: FileArrival | None = FileArrival(arrivals)
 
     def feed(self, data: bytes) -> None:
@@ -141,6 +157,7 @@ class _FileBody:
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
             arrival.complete()
+        self._arrivals.settle()
 
     def close(self) -> None:
         arrival, self._arrival = self._arrival, None
@@ -162,10 +179,9 @@ class _PartsBody:
             return self._composed.open_part(headers)
         kind, _ = media_type(headers.get("content-type", DICOM))
         if kind not in ("", DICOM, "application/octet-stream"):
-            self._arrivals.refuse(
-                Outcome(status=CANNOT_UNDERSTAND, detail="a part is not application/dicom"),
-                advice="the sender's parts have to be application/dicom",
-            )
+            outcome = Outcome(status=CANNOT_UNDERSTAND, detail="a part is not application/dicom")
+            advice = "the sender's parts have to be application/dicom"
+            self._arrivals.refuse(self._arrivals.place(), outcome, advice=advice)
             return _Dropped()
         return FileArrival(self._arrivals)
 
@@ -180,9 +196,11 @@ class _PartsBody:
             self._break_off(BadInput("the multipart body ends without its closing boundary"))
         if self._composed is not None:
             self._composed.complete()
+        self._arrivals.settle()
 
     def close(self) -> None:
         self._reader.close()
+        self._arrivals.settle()
         if self._composed is not None:
             self._composed.close()
 
@@ -192,14 +210,15 @@ class _PartsBody:
         Raises:
             EchonodeError: nothing has been stored yet.
         """
+        self._arrivals.settle()
         before = len(self._arrivals.outcomes)
         self._reader.close()
         if not self._arrivals.outcomes:
             raise error
         if len(self._arrivals.outcomes) == before:
-            self._arrivals.refuse(
-                Outcome(status=CANNOT_UNDERSTAND, detail=str(error)), advice="the sender's request has to be mended"
-            )
+            outcome = Outcome(status=CANNOT_UNDERSTAND, detail=str(error))
+            advice = "the sender's request has to be mended"
+            self._arrivals.refuse(self._arrivals.place(), outcome, advice=advice)
         raise _Over
 
 

@@ -128,6 +128,7 @@ def test_a_body_of_another_kind_is_refused(web: WebProcess) -> None:
     assert web.files("objects") == before
 
 
+@pytest.mark.slow
 def test_every_real_and_broken_file_is_answered_as_the_c_store_door_answers_it(
     web: WebProcess, shared_data: Path, tmp_path: Path
 ) -> None:
