@@ -10,5 +10,6 @@ TASK = TaskSpec(
     runner="echonode.tasks.synthesis.runner:open_runner",
     importers={"sdm": "echonode.tasks.synthesis.upstream:import_sdm"},
     parity="echonode.tasks.synthesis.parity:check",
+    tools={"sample": "echonode.tasks.synthesis.offline:sampled_files"},
     level="instance",
 )

@@ -172,7 +172,8 @@ class Attention(nn.Module):
         query, key, value = (part.transpose(2, 3) for part in parts)
         seen = functional.scaled_dot_product_attention(query, key, value)
         seen = seen.transpose(2, 3).reshape(count, channels, -1)
-        return (flat + self.proj_out(seen)).view(x.shape)
+        mixed = flat + self.proj_out(seen)
+        return cast(torch.Tensor, mixed.view(x.shape))
 
 
 def _skip(in_channels: int, channels: int) -> nn.Module:

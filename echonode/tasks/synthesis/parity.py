@@ -17,7 +17,7 @@ from echonode.core.parity import ParityRow
 from echonode.tasks.common.camus import edges, sector_codes, subsampled
 from echonode.tasks.common.parity import compared, difference, filled, read_arrays, read_json, read_set, state_row
 from echonode.tasks.common.sector_rule import label_map
-from echonode.tasks.synthesis.blocks import Labels
+from echonode.tasks.synthesis.blocks import Attention, Labels
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
 from echonode.tasks.synthesis.losses import losses
 from echonode.tasks.synthesis.net import SdmUnet, build
@@ -136,17 +136,18 @@ def _unet(name: str, place: Path, seed: int) -> Iterator[ParityRow]:
             answer = network(two, torch.tensor([int(match[1]), int(match[2])]), _labels(side, seed, seed + 13))
             yield _row(name, key, _every(answer, key), expected[key], NET)
         elif match := re.fullmatch(r"out_t(\d+)_label_legacy_attention_order__s\d+", key):
-            for block in network.modules():
-                if hasattr(block, "new_order"):
-                    block.new_order = False
+            _set_order(network, new=False)
             yield _row(name, key, _every(network(x, torch.tensor([int(match[1])]), labels), key), expected[key], NET)
-            for block in network.modules():
-                if hasattr(block, "new_order"):
-                    block.new_order = True
+            _set_order(network, new=True)
     yield from _taps(name, network, x, labels, expected)
-    key = next((key for key in expected if "fp16torso" in key), None)
-    if key is not None:
-        yield from _half(name, network, x, labels, key, expected, place)
+    for half in [key for key in expected if "fp16torso" in key]:
+        yield from _half(name, network, x, labels, half, expected, place)
+
+
+def _set_order(network: SdmUnet, *, new: bool) -> None:
+    for block in network.modules():
+        if isinstance(block, Attention):
+            block.new_order = new
 
 
 def _taps(name: str, network: SdmUnet, x: torch.Tensor, labels: torch.Tensor, expected: Arrays) -> Iterator[ParityRow]:

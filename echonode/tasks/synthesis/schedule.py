@@ -39,7 +39,8 @@ class NoiseSchedule:
     @property
     def alphas_cumprod(self) -> Table:
         """The share of the picture's variance that is left after each step."""
-        return np.cumprod(1.0 - self.betas)
+        left: Table = np.cumprod(1.0 - self.betas)
+        return left
 
     @property
     def alphas_cumprod_prev(self) -> Table:
@@ -135,11 +136,11 @@ def kept_timesteps(steps: int, respacing: str) -> list[int]:
         size = steps // len(counts) + (number < steps % len(counts))
         if size < count:
             raise ValueError(f"{count} timesteps cannot be kept of a section of {size}")
-        stride = (size - 1) / (count - 1) if count > 1 else 1.0
+        spread = (size - 1) / (count - 1) if count > 1 else 1.0
         place = 0.0
         for _ in range(count):
             kept.append(start + round(place))
-            place += stride
+            place += spread
         start += size
     return kept
 

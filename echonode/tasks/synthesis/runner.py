@@ -1,0 +1,181 @@
+"""Synthetic pictures of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from echonode.core.clip import Clip
+from echonode.core.errors import BadInput, PackageInvalid
+from echonode.core.package import Package
+from echonode.core.results import Ineligible, Picture, Result
+from echonode.core.task import Progress
+from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
+from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.inputs import whole_of
+from echonode.tasks.synthesis.blocks import Labels
+from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
+from echonode.tasks.synthesis.marking import marked
+from echonode.tasks.synthesis.net import ARCHITECTURE, SdmUnet, build
+from echonode.tasks.synthesis.noise import SeededNoise, image_seed
+from echonode.tasks.synthesis.prepare import as_levels, one_hot, resized_labels
+from echonode.tasks.synthesis.samplers import Walk, walk
+from echonode.tasks.synthesis.schedule import kept_timesteps, noise_schedule
+
+ROLE: Final = "denoiser"
+TITLE: Final = "Synthetic echo: research use only, not a patient image"
+PRECISIONS: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+LARGEST_SEED: Final = 2**63 - 1
+
+
+def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
+    """The runner of a verified package; weights are loaded here, once.
+
+    Raises:
+        PackageInvalid: its config or architecture is none of this task's.
+        CheckpointRefused: its weights do not fit the architecture.
+    """
+    place = open_device(device, threads=threads)
+    config = package.config
+    if package.architecture.get(ROLE) != ARCHITECTURE or ROLE not in package.weights:
+        raise PackageInvalid(f"{package.name}: {ARCHITECTURE} is expected as {ROLE}")
+    if config.get("precision", "float32") not in PRECISIONS:
+        raise PackageInvalid(f"{package.name}: config.precision: {', '.join(PRECISIONS)} is expected")
+    try:
+        network = outline(partial(build, ARCHITECTURE, **dict(config.get("network", {}))))
+        usual = Walk(
+            sampler=str(config.get("sampler", "ancestral")),
+            schedule=str(config.get("schedule", "cosine")),
+            timesteps=int(config.get("timesteps", 1000)),
+            respacing=_respacing(str(config.get("respacing", "all"))),
+        )
+        noise_schedule(usual.schedule, usual.timesteps, respacing=usual.respacing)
+    except (TypeError, ValueError) as error:
+        raise PackageInvalid(f"{package.name}: config: {error}") from error
+    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)), assign=True)
+    network = network.eval().requires_grad_(False).to(place).to(memory_format=torch.channels_last)
+    precision = PRECISIONS[str(config.get("precision", "float32"))]
+    return SynthesisRunner(
+        network=network if precision == torch.float32 else network.in_torso(precision),
+        device=place,
+        usual=usual,
+        guided=float(config.get("drop_rate", 0)) > 0,
+        view=str(config.get("view", "")),
+        model=package.digest,
+    )
+
+
+class SynthesisRunner:
+    """A Runner: a label map in, a synthetic picture out.
+
+    Parameters: `seed` (0); `number`, which picture of this map it is (0); `sampler`, `steps` or `respacing`, `eta`,
+    `guidance` (the package's); `marked` (True): whether the picture carries its marking.
+    """
+
+    def __init__(
+        self, *, network: SdmUnet, device: torch.device, usual: Walk, guided: bool, view: str, model: str
+    ) -> None:
+        self._network, self._device = network, device
+        self._usual, self._guided = usual, guided
+        self.view, self.model = view, model
+        self.size = network.config.image_size
+        self.codes = network.config.label_channels
+
+    def run(
+        self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
+    ) -> list[tuple[Result, ...]]:
+        """One Picture or one Ineligible for each clip; its first frame is the label map."""
+        results: list[tuple[Result, ...]] = []
+        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
+            results.append((self._one(clip, asked),))
+            progress(index + 1, len(clips))
+        return results
+
+    def walk_of(self, parameters: Mapping[str, Any]) -> Walk:
+        """How a run with these parameters makes its picture.
+
+        Raises:
+            BadInput: a parameter is wrong, or guidance is asked of a network that never saw a dropped label.
+        """
+        try:
+            asked = replace(
+                self._usual,
+                sampler=str(parameters.get("sampler", self._usual.sampler)),
+                respacing=_asked_respacing(parameters, self._usual),
+                eta=float(parameters.get("eta", self._usual.eta)),
+                guidance=float(parameters.get("guidance", self._usual.guidance)),
+            )
+            if asked.respacing:
+                kept_timesteps(asked.timesteps, asked.respacing)
+        except (TypeError, ValueError) as error:
+            raise BadInput(str(error)) from error
+        if asked.guidance != 1.0 and not self._guided:
+            raise BadInput(
+                "guidance: this network was trained without dropped labels: what it says without a label means nothing"
+            )
+        return asked
+
+    @torch.inference_mode()
+    def sampled(
+        self, maps: Sequence[ArrayLike], *, seeds: Sequence[int], asked: Walk, progress: Progress
+    ) -> NDArray[np.uint8]:
+        """Pictures (N, S, S, 3) of label maps of any size, one seed each; terms of the labels are computed once.
+
+        Raises:
+            BadInput: a value is no label code.
+        """
+        labels = torch.cat([one_hot(resized_labels(_codes(each), self.size), self.codes) for each in maps])
+        diffusion = Diffusion(noise_schedule(asked.schedule, asked.timesteps, respacing=asked.respacing), self._device)
+        kept = Labels(labels.to(self._device), keep=True)
+        denoiser = Denoiser(self._network, diffusion, kept, guidance=asked.guidance)
+        shape = (self._network.config.in_channels, self.size, self.size)
+        noise = SeededNoise(seeds, shape, self._device)
+        made = labels
+        for done, each in enumerate(walk(denoiser, noise, sampler=asked.sampler, eta=asked.eta), start=1):
+            made = each
+            progress(done, len(diffusion.schedule))
+        return as_levels(made)
+
+    def _one(self, clip: Clip, parameters: Mapping[str, Any]) -> Result:
+        try:
+            asked = self.walk_of(parameters)
+            base = whole_of(parameters, "seed", 0, least=0, most=LARGEST_SEED) or 0
+            number = whole_of(parameters, "number", 0, least=0, most=1_000_000) or 0
+            seed = image_seed(base, name=clip.source.name, number=number)
+            (picture,) = self.sampled([clip.frames[0, :, :, 0]], seeds=[seed], asked=asked, progress=_silent)
+        except BadInput as error:
+            return Ineligible(reason=str(error), code="parameters")
+        shown = picture if parameters.get("marked") is False else marked(picture)
+        return Picture(pixels=shown, title=TITLE, synthetic=True)
+
+
+def _codes(labels: ArrayLike) -> NDArray[np.uint8]:
+    values = np.asarray(labels)
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise BadInput(f"a label map is uint8, rows x columns, not {values.dtype} {values.shape}")
+    return values
+
+
+def _respacing(text: str) -> str:
+    return "" if text == "all" else text
+
+
+def _asked_respacing(parameters: Mapping[str, Any], usual: Walk) -> str:
+    if "respacing" in parameters:
+        return _respacing(str(parameters["respacing"]))
+    if "steps" not in parameters:
+        return usual.respacing
+    steps = parameters["steps"]
+    if type(steps) is not int or not 1 <= steps <= usual.timesteps:
+        raise ValueError(f"steps: a whole number from 1 to {usual.timesteps} is expected, not {steps!r}")
+    return "" if steps == usual.timesteps else str(steps)
+
+
+def _silent(done: int, total: int) -> None:
+    """Steps of one picture are not told: a batch is told by its pictures."""
