@@ -23,7 +23,7 @@ from echonode.core.errors import BudgetExceeded, Undecodable, UnreadableObject
 from echonode.core.facts import Facts
 from echonode.core.settings import LimitsSection
 from echonode.dicom import elements
-from echonode.dicom.decode import NATIVE, VIDEO, FrameDecoder
+from echonode.dicom.decode import BIG_ENDIAN, NATIVE, VIDEO, FrameDecoder
 from echonode.dicom.facts import facts_of
 from echonode.dicom.fragments import Span, frames_of, read_spans, walk_items
 from echonode.dicom.layout import PixelLayout, check_budget, layout_of
@@ -97,6 +97,17 @@ class PixelSource:
         if self.is_video:
             raise Undecodable("the frames of a video stream cannot be read alone")
         return read_spans(self._file, self._spans[index])
+
+    def little_frame_bytes(self, index: int) -> bytes:
+        """As `frame_bytes` of uncompressed pixels, in little endian byte order."""
+        stored = self.frame_bytes(index)
+        if self.transfer_syntax_uid != BIG_ENDIAN:
+            return stored
+        width = self.layout.bits_allocated // 8
+        if width == 1 and self._element.vr == "OW":
+            width = 2
+        whole = len(stored) // width * width
+        return np.frombuffer(stored, f">u{width}", whole // width).astype(f"<u{width}").tobytes() + stored[whole:]
 
     def decoder(self) -> FrameDecoder:
         """What decodes the bytes that `frame_bytes` gives.

@@ -66,8 +66,8 @@ def transcode_frames(
 ) -> list[int]:
     """Write frames of a Part 10 file, counted from 0, to `target` one after another, and say how long each is.
 
-    In Explicit VR Little Endian a frame is the values that `transcode_file` would put into Pixel Data; otherwise it
-    is one codestream.
+    In Explicit VR Little Endian a frame of an uncompressed object keeps its layout, as the stored header describes it,
+    and any other is the values that `transcode_file` would put into Pixel Data; otherwise it is one codestream.
 
     Raises:
         NotFound: a frame that the object does not have.
@@ -79,10 +79,9 @@ def transcode_frames(
     with open_pixels(source, limits=limits) as pixels, target.open("wb") as file:
         if any(not 0 <= index < pixels.frames for index in frames):
             raise NotFound(f"the object has {pixels.frames} frames")
-        plain = pixels.transfer_syntax_uid in NATIVE - {BIG_ENDIAN} and transfer_syntax_uid not in ENCODED
-        if plain:
+        if pixels.transfer_syntax_uid in NATIVE and transfer_syntax_uid not in ENCODED:
             for index in frames:
-                lengths.append(file.write(pixels.frame_bytes(index)))
+                lengths.append(file.write(pixels.little_frame_bytes(index)))
             return lengths
         encoder: FrameEncoder | None = None
         for values, photometric in _frames(pixels, frames, coloured=transfer_syntax_uid == JPEG_BASELINE):

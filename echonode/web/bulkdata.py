@@ -28,6 +28,8 @@ from echonode.web.retrieve import FIXED, METHODS, located
 from echonode.web.services import Services
 
 _PIXEL_DATA = 0x7FE00010
+_WHOLE = NATIVE - {BIG_ENDIAN} | VIDEO
+"""Transfer syntaxes whose pixel data is one value for a client; of all others it is frames."""
 
 
 def routes(services: Services) -> list[BaseRoute]:
@@ -39,7 +41,7 @@ def routes(services: Services) -> list[BaseRoute]:
 
 
 class BulkDataEndpoint:
-    """One value. Pixel data in compressed frames is answered frame by frame, as `/frames` does with all of them."""
+    """One value. Pixel data that is compressed, or big endian, is answered as `/frames` answers for all of its frames."""
 
     def __init__(self, contents: Contents, decoder: Decoder, limits: LimitsSection) -> None:
         self._contents = contents
@@ -52,7 +54,7 @@ class BulkDataEndpoint:
         steps = bulk_steps(scope["path_params"]["path"], nesting=self._limits.nesting)
         item = located(self._contents, scope)
         syntax = item.transfer_syntax_uid
-        if steps == (_PIXEL_DATA,) and syntax not in NATIVE and syntax not in VIDEO:
+        if steps == (_PIXEL_DATA,) and syntax not in _WHOLE:
             await self._frames.answer(item, range(item.frames.count or 1), scope, receive, send)
             return
         kind = video_type(syntax) if steps == (_PIXEL_DATA,) and syntax in VIDEO else OCTETS

@@ -14,7 +14,7 @@ from pydicom.filereader import read_dataset
 from echonode.core.errors import BudgetExceeded, EchonodeError, Undecodable
 from echonode.core.settings import LimitsSection
 from echonode.dicom.part10 import part10_head
-from echonode.dicom.transcode import EXPLICIT_LE, IMPLICIT_LE, transcode_file
+from echonode.dicom.transcode import EXPLICIT_LE, IMPLICIT_LE, transcode_file, transcode_frames
 
 
 def transcoded(source: Path, target: Path, syntax: str, limits: LimitsSection | None = None) -> Dataset:
@@ -48,6 +48,18 @@ def test_a_jpeg_loop_comes_out_as_rgb_frames_and_says_that_it_was_lossy(tmp_path
     assert result.pixel_array.shape == original.pixel_array.shape
     assert result.get("LossyImageCompression") == original.get("LossyImageCompression")
     assert np.abs(result.pixel_array.astype(int) - original.pixel_array.astype(int)).max() <= 3
+
+
+def test_a_frame_of_big_endian_words_comes_out_little_endian(tmp_path: Path) -> None:
+    lengths = transcode_frames(
+        example("MR_small_bigendian.dcm"),
+        tmp_path / "out",
+        frames=(0,),
+        transfer_syntax_uid=EXPLICIT_LE,
+        limits=LimitsSection(),
+    )
+    assert (tmp_path / "out").read_bytes() == dcmread(example("MR_small.dcm")).PixelData
+    assert lengths == [(tmp_path / "out").stat().st_size]
 
 
 def test_a_report_keeps_every_element(tmp_path: Path) -> None:
