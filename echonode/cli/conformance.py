@@ -8,8 +8,9 @@ from pydicom.uid import UID
 
 from echonode import __version__
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from echonode.core.settings import DimseSection, NodeSection
+from echonode.core.settings import DimseSection, NodeSection, WebSection
 from echonode.dimse import classes
+from echonode.web.operations import UIDS, operations
 
 HEAD = """\
 # DICOM conformance statement
@@ -41,6 +42,26 @@ STATUSES = (
     ("C-FIND, C-MOVE, C-GET", "C001H", "a fault of the node"),
     ("any", "0211H", "an operation that the accepted context does not have"),
     ("C-MOVE, C-GET", "FF00H", "going on, with the counts"),
+)  # fmt: skip
+WEB_NOTES = (
+    "* Search: attributes and matching as in C-FIND, one query layer answers both; `includefield`, `fuzzymatching`, `limit` and",
+    "  `offset`, the total in `X-Total-Count`, a Warning when `web.max_results` cuts the answer.",
+    "* Retrieve: stored bytes as they are where the request accepts their transfer syntax (`transfer-syntax=*` or its UID), else",
+    "  Explicit VR Little Endian, JPEG Baseline or JPEG-LS Lossless where the pixels can be decoded. The preamble is zero.",
+    "* Rendered: stored baseline JPEG as it is where nothing is to be changed; loops as GIF and MP4 at the speed of their frame times.",
+    "* Store: the same door as C-STORE; the same object once more is no error.",
+    "* ETag and If-None-Match, byte ranges on bulk data and on single objects; no deletion, no worklist, no notifications.",
+)
+WEB_STATUSES = (
+    ("all", "400", "a word, a UID or a body that is not understood; the answer says which"),
+    ("all", "401, 403", "no token, or one without the right; without tokens also pages of other origins"),
+    ("all", "404", "nothing here has these UIDs"),
+    ("Retrieve", "406", "nothing that is accepted can be made of it; the answer names what can"),
+    ("Retrieve", "206, 304, 416", "part of it, unchanged, no such part"),
+    ("Store", "200, 202, 409", "all, some, no objects stored; Failed SOP Sequence has the status of C-STORE for each"),
+    ("Store", "413, 415", "larger than `web.max_body_bytes`; a media type or encoding that is not taken"),
+    ("Store", "503, 507", "the disk or database does not take writes; too little room"),
+    ("all", "421", "the Host header names another machine than this one"),
 )  # fmt: skip
 REJECTIONS = (
     ("1 / 1 / 7", "called AE title not recognised", "the caller calls another AE title (`dimse.require_called_ae`)"),
@@ -89,7 +110,7 @@ def conformance_page(dimse: DimseSection | None = None, node: NodeSection | None
                 ),
             ),
         ),
-        "\nNot offered: storage commitment, worklist, performed procedure step, DICOMweb, TLS.\n",
+        "\nNot offered: storage commitment, worklist, performed procedure step, TLS.\n",
         "## Storage SOP classes accepted\n",
         "Every object is stored bit for bit as it came, whether or not its pixels can be decoded.\n",
         *_table(("SOP class", "UID"), ((name, uid) for uid, name in storage.items())),
@@ -110,8 +131,34 @@ def conformance_page(dimse: DimseSection | None = None, node: NodeSection | None
         *_table(("result / source / reason", "meaning", "when"), REJECTIONS),
         "\n## Status codes\n",
         *_table(("service", "status", "meaning"), STATUSES),
+        *_dicomweb(WebSection()),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _dicomweb(web: WebSection) -> list[str]:
+    """The web services (PS3.18), from the table that the API document is made of."""
+    listed = [each for each in operations(web.prefix) if each.group in ("Search", "Retrieve", "Store")]
+    return [
+        "\n## DICOMweb (PS3.18)\n",
+        f"As origin server under `{web.prefix}` on port {web.port} (`web.prefix`, `web.port`), HTTP/1.1. `/api` of a running\n"
+        "node describes every path with its parameters. As user agent: results go to peers with `dicomweb` by STOW-RS.\n",
+        *_table(
+            ("method", "path", "gives", "takes"),
+            ((each.method, f"`{_short(each.path)}`", ", ".join(each.gives), ", ".join(each.takes)) for each in listed),
+        ),
+        "",
+        *WEB_NOTES,
+        "",
+        *_table(("service", "status", "meaning"), WEB_STATUSES),
+    ]
+
+
+def _short(path: str) -> str:
+    """A path with S, E and I for the three UIDs."""
+    for name, letter in zip(UIDS, ("{S}", "{E}", "{I}"), strict=True):
+        path = path.replace(f"{{{name}}}", letter)
+    return path
 
 
 def _service(name: str, uid: str, provider: str, user: str) -> tuple[str, ...]:

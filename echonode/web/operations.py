@@ -11,6 +11,9 @@ MULTIPART, DICOM, OCTETS, TEXT, PNG, JPEG, GIF, MP4 = (
 )  # fmt: skip
 MODELS = (DICOM_JSON, 'multipart/related; type="application/dicom+xml"')
 PICTURES = (JPEG, PNG, GIF, MP4)
+FRAMES = tuple(
+    f'multipart/related; type="{kind}"' for kind in (OCTETS, JPEG, "image/jls", "image/jp2", "image/dicom-rle")
+)
 OBJECTS = ('multipart/related; type="application/dicom"',)
 UIDS = {"study": "Study Instance UID", "series": "Series Instance UID", "instance": "SOP Instance UID"}
 SEARCH = ("limit", "offset", "fuzzymatching", "includefield")
@@ -125,7 +128,7 @@ def _retrieve(prefix: str) -> list[Operation]:
         retrieve(f"{path}/rendered", f"{what.capitalize()} as pictures or loops.", PICTURES, *LOOK)
         retrieve(f"{path}/thumbnail", f"One small picture of {what}.", (JPEG, PNG), "viewport")
     frames = f"{instance}/frames/{{frames}}"
-    retrieve(frames, "Frames, uncompressed or as stored.", ('multipart/related; type="application/octet-stream"',))
+    retrieve(frames, "Frames, as stored or made anew; a single one also without parts.", FRAMES)
     retrieve(f"{frames}/rendered", "Frames as pictures or a loop.", PICTURES, *LOOK)
     retrieve(f"{frames}/thumbnail", "One small picture of a frame.", (JPEG, PNG), "viewport")
     retrieve(f"{instance}/bulkdata/{{path}}", "One value that metadata left out.", (OCTETS,), also=(206, 304, 406, 416))

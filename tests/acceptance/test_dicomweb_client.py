@@ -136,6 +136,10 @@ def test_the_client_stores_every_kind_of_file_and_each_comes_back_and_renders_as
             study, series, instance, [1], media_types=(("application/octet-stream", NATIVE),)
         )
         assert len(frame) >= source.Rows * source.Columns, path.name
+        if source.file_meta.TransferSyntaxUID in (NATIVE, "1.2.840.10008.1.2"):
+            described = user.retrieve_instance_metadata(study, series, instance)
+            (bulk,) = user.retrieve_bulkdata(described["7FE00010"]["BulkDataURI"])
+            assert bulk == source.PixelData, path.name
         compared += 1
     assert compared >= 12
 

@@ -10,7 +10,7 @@ import pytest
 
 from echonode.cli.main import execute
 
-PAGES = ["README.md", "docs/operator-guide.md", "docs/security.md", "docs/architecture.md", "deploy/README.md"]
+PAGES = ["README.md", "docs/operator-guide.md", "docs/published-models.md", "docs/security.md", "docs/architecture.md", "deploy/README.md"]
 
 
 def commands_of(text: str) -> set[tuple[str, ...]]:
@@ -31,7 +31,7 @@ def commands_of(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-GROUPS = {"work", "study", "models", "peers", "quarantine", "routes", "run", "reference"}
+GROUPS = {"work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "viewer"}
 
 
 @pytest.mark.parametrize("page", PAGES)
