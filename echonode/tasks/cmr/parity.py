@@ -32,6 +32,7 @@ from echonode.tasks.common.parity import (
     read_json,
     read_set,
     state_row,
+    stated_count,
     strided,
 )
 from echonode.tasks.common.r2plus1d import STAGES
@@ -158,7 +159,7 @@ def _prepared(video: NDArray[np.uint8], convention: Convention, *, zoom: float =
 
 def _threshold(case: Mapping[str, Any]) -> Iterator[ParityRow]:
     """Scores and labels by the formulas that the case states in words."""
-    i, k = np.arange(40), int(case["k"])
+    i, k = np.arange(stated_count(case["score_formula"])), int(case["k"])
     scores = ((i * 37 * k + 11) % 101) / 101
     labels = ((((i * 53 * k + 7) % 97) / 97 * 0.6 + scores * 0.6) > 0.62).astype(np.float64)
     yield compared("cmr-metrics", "positives", float(labels.sum()), case["positives"], tolerance=EXACT)

@@ -21,7 +21,7 @@ from echonode.tasks.cmr.net import build
 from echonode.tasks.cmr.prepare import Convention, Preparation
 from echonode.tasks.cmr.reading import FINDINGS, Reading
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
-from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.devices import keep_float32, open_device
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
 
@@ -37,6 +37,7 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
     """
     cv2.setNumThreads(max(1, threads))
     place = open_device(device, threads=threads)
+    keep_float32(place)
     if package.architecture.get(ROLE) != ARCHITECTURE or ROLE not in package.weights:
         raise PackageInvalid(f"{package.name}: {ARCHITECTURE} is expected as {ROLE}")
     finding, threshold = package.config.get("finding"), package.config.get("threshold")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,18 @@ def strided(values: torch.Tensor | NDArray[Any], step: int, count: int) -> NDArr
     """Every `step`-th value of the flattened array, the first `count` of them."""
     flat = values.detach().cpu().numpy().reshape(-1) if isinstance(values, torch.Tensor) else values.reshape(-1)
     return flat[::step][:count]
+
+
+def stated_count(formula: str) -> int:
+    """How many values a formula that ends with "i=0..49" is for.
+
+    Raises:
+        ValueError: it does not say.
+    """
+    found = re.search(r"i=0\.\.(\d+)", formula)
+    if found is None:
+        raise ValueError(f"{formula!r} does not say how many values it is for")
+    return int(found[1]) + 1
 
 
 def formula_video(count: int, height: int, width: int, k: int) -> NDArray[np.uint8]:

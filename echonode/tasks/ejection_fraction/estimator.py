@@ -14,7 +14,7 @@ from torch import nn
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
-from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.devices import keep_float32, open_device
 from echonode.tasks.common.r2plus1d import features
 from echonode.tasks.ejection_fraction.net import build
 
@@ -73,6 +73,7 @@ def open_estimator(package: Package, *, device: str, threads: int) -> Estimator:
         CheckpointRefused: the weights do not fit.
     """
     place = open_device(device, threads=threads)
+    keep_float32(place)
     method = package.config.get("method")
     if method not in ROLES:
         raise PackageInvalid(f"{package.name}: config.method: {', '.join(ROLES)} is expected, not {method!r}")

@@ -25,6 +25,7 @@ from echonode.tasks.common.parity import (
     read_json,
     read_set,
     state_row,
+    stated_count,
     strided,
 )  # fmt: skip
 from echonode.tasks.ejection_fraction.convention import Convention
@@ -193,7 +194,7 @@ def _loss(vectors: Path) -> Iterator[ParityRow]:
         yield compared(RNC, f"{name} gradient norm", gradient.norm(), case["grad_l2"], tolerance=GRADIENT)
         yield compared(RNC, f"{name} largest gradient", gradient.abs().max(), case["grad_abs_max"], tolerance=GRADIENT)
     case = cases["_metrics"]
-    i = np.arange(50)
+    i = np.arange(stated_count(case["y_true"]))
     truth = 30.0 + (17 * case["k"] * i) % 41
     predicted = truth + 0.7 * ((23 * case["k"] * i) % 19 - 9)
     for quantity, measure in (("r2", r2), ("mae", mae), ("rmse", rmse)):

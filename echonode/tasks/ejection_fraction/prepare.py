@@ -24,6 +24,7 @@ Numbers = NDArray[np.int64]
 
 DARK_ROW: Final = 1.0  # mean level below which a row of the first frame is taken for the edge of the top banner
 MARGIN_SHARE: Final = 10  # a tenth of the height goes on every side
+FAIR_SHARE: Final = 0.5  # of the rows; less than this is left where text or noise reaches down beside the sector
 PADDING: Final = -1
 
 
@@ -82,6 +83,9 @@ def published(
     else:
         pictures = echonet_pictures(clip.frames, wanted, side=convention.side)[..., None]
         notes.append("cropped and masked by EchoNet-Dynamic's procedure")
+        kept = 1 - banner_rows(clip.frames) / clip.frames.shape[1]
+        if kept < FAIR_SHARE:
+            notes.append(f"that procedure left {100 * kept:.0f} % of the rows: it took the picture for a banner")
     place = {index: position for position, index in enumerate(wanted)}
     return Preparation(
         mode="published",
@@ -123,8 +127,7 @@ def echonet_pictures(frames: Frames, indices: Sequence[int], *, side: int) -> Fr
     goes on every side; luma is resized cubically, and the two upper corners are blackened. The authors then wrote
     JPEG video, whose loss is not repeated.
     """
-    dark = np.flatnonzero(luma(frames[0]).mean(axis=1) < DARK_ROW)
-    top = int(dark[0]) if len(dark) and dark[0] < frames.shape[1] - 1 else 0
+    top = banner_rows(frames)
     height, width = frames.shape[1] - top, frames.shape[2]
     bias = abs(width - height) // 2
     rows = slice(top + bias, top + height - bias) if height > width else slice(top, top + height)
@@ -140,3 +143,9 @@ def echonet_pictures(frames: Frames, indices: Sequence[int], *, side: int) -> Fr
         small = cv2.resize(np.ascontiguousarray(square), (side, side), interpolation=cv2.INTER_CUBIC)
         pictures[position] = small * kept
     return pictures
+
+
+def banner_rows(frames: Frames) -> int:
+    """How many rows lie above the first dark row of frame 0; none where no row is dark, or the last one alone."""
+    dark = np.flatnonzero(luma(frames[0]).mean(axis=1) < DARK_ROW)
+    return int(dark[0]) if len(dark) and dark[0] < frames.shape[1] - 1 else 0
