@@ -19,7 +19,6 @@ from echonode.core.identity import new_id
 from echonode.core.ports import BlobStore
 from echonode.core.tally import Tally
 from echonode.dimse.admission import Rejection, admit, printable
-from echonode.dimse.decoding import Decoder
 from echonode.dimse.desk import Caller, Desk, Door, RefusalWriter
 from echonode.dimse.greeting import Greeting, Hall
 from echonode.dimse.negotiation import is_receive_only, negotiate
@@ -34,6 +33,7 @@ from echonode.dimse.pdu import (
 )
 from echonode.dimse.receiving import ReceivingAssociation
 from echonode.dimse.wire import prepare
+from echonode.flow.decoding import Decoder
 
 log = structlog.get_logger(__name__)
 LOCAL_LIMIT = (2, 3, 2)

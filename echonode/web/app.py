@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
+from echonode.flow.decoding import Decoder
 from echonode.web import (
     admin,
     bulkdata,
@@ -64,11 +65,13 @@ def _passages(services: Services) -> list[Middleware]:
 
 def _routes(services: Services) -> list[BaseRoute]:
     """Every module's routes; the hottest first, because they are tried in order."""
+    # Two decoder processes, each started when it is needed: nobody's frame waits for somebody's whole study.
+    quick, long = (Decoder(limits=services.limits, blobs=services.blobs) for _ in range(2))
     return [
-        *frames.routes(services),
-        *retrieve.routes(services),
+        *frames.routes(services, quick),
+        *retrieve.routes(services, long),
         *metadata.routes(services),
-        *bulkdata.routes(services),
+        *bulkdata.routes(services, quick),
         *rendered.routes(services),
         *qido.routes(services),
         *wado_uri.routes(services),

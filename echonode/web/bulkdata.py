@@ -32,9 +32,8 @@ _WHOLE = NATIVE - {BIG_ENDIAN} | VIDEO
 """Transfer syntaxes whose pixel data is one value for a client; of all others it is frames."""
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """The bulk data of an instance."""
-    decoder = Decoder(limits=services.limits, blobs=services.blobs)
+def routes(services: Services, decoder: Decoder) -> list[BaseRoute]:
+    """The bulk data of an instance; `decoder` transcodes what is not readable where it lies."""
     endpoint = BulkDataEndpoint(services.archive.contents, decoder, services.limits)
     address = f"{services.web.prefix}/studies/{{study}}/series/{{series}}/instances/{{instance}}/bulkdata/{{path}}"
     return [Route(address, endpoint, methods=METHODS)]

@@ -22,9 +22,9 @@ _MOST = 10_000
 _DIGITS = 6
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """The frames of an instance."""
-    endpoint = FramesEndpoint(services.archive.contents, Decoder(limits=services.limits, blobs=services.blobs))
+def routes(services: Services, decoder: Decoder) -> list[BaseRoute]:
+    """The frames of an instance; `decoder` transcodes them."""
+    endpoint = FramesEndpoint(services.archive.contents, decoder)
     address = f"{services.web.prefix}/studies/{{study}}/series/{{series}}/instances/{{instance}}/frames/{{frames}}"
     return [Route(address, endpoint, methods=METHODS)]
 

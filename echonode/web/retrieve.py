@@ -32,9 +32,8 @@ FIXED: Headers = [
 """Headers of every answer that has bytes of an object: a cache may keep it, and must ask before it uses it."""
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Instance, series and study, in this order."""
-    decoder = Decoder(limits=services.limits, blobs=services.blobs)
+def routes(services: Services, decoder: Decoder) -> list[BaseRoute]:
+    """Instance, series and study, in this order; `decoder` transcodes whole objects."""
     one, many = InstanceEndpoint(services.archive.contents, decoder), GroupEndpoint(services.archive.contents, decoder)
     study = f"{services.web.prefix}/studies/{{study}}"
     series = f"{study}/series/{{series}}"

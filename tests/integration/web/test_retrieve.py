@@ -20,6 +20,7 @@ from echonode.core.errors import EchonodeError
 from echonode.core.settings import LimitsSection, WebSection
 from echonode.dicom.encode import JPEG_LS
 from echonode.dicom.pixels import open_pixels
+from echonode.flow.decoding import Decoder
 from echonode.web import bulkdata, frames, retrieve
 from echonode.web.failures import on_echonode_error
 from tests.support.asgi import get
@@ -38,12 +39,17 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.door = DoorBench(folder)
+        self._decoder = Decoder(limits=LimitsSection(), blobs=self.door.blobs)
         self._stored: dict[Path, Dataset] = {}
         services: Any = SimpleNamespace(
             archive=self.door.archive, blobs=self.door.blobs, limits=LimitsSection(), web=WebSection()
         )
         self.app = Starlette(
-            routes=[*frames.routes(services), *retrieve.routes(services), *bulkdata.routes(services)],
+            routes=[
+                *frames.routes(services, self._decoder),
+                *retrieve.routes(services, self._decoder),
+                *bulkdata.routes(services, self._decoder),
+            ],
             exception_handlers={EchonodeError: on_echonode_error},
         )
 
@@ -71,6 +77,7 @@ class Site:
         return dataset
 
     def close(self) -> None:
+        self._decoder.close()
         self.door.archive.close()
 
 
