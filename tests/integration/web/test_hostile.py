@@ -305,10 +305,12 @@ def test_a_name_that_is_markup_stays_a_name(web: WebProcess) -> None:
     for path in (
         "/dicom-web/studies?StudyInstanceUID=1.2.3.77&includefield=PatientName",
         f"{STUDIES}/1.2.3.77/metadata",
+        f"{STUDIES}/1.2.3.77/rendered",
+        "/api/v1/studies/1.2.3.77",
     ):
         for accept in (JSON, "text/html", "*/*"):
             answer = web.call("GET", path, headers={"Accept": accept})
-            assert answer.status in (200, 404, 405, 406), (path, accept)
+            assert answer.status in (200, 404, 406), (path, accept)
             assert "html" not in answer.headers["content-type"]
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "script-src" not in answer.headers["content-security-policy"]
@@ -319,7 +321,7 @@ def test_no_value_becomes_a_header_or_a_line_of_the_log(web: WebProcess) -> None
     for value in ("a\rb", "a\nb", "a\x00b", "a\x1b[31mb", "a\tb", "\u00e4" * 20):
         raw = head("GET", "/dicom-web/studies", f"X-Request-ID: {value}", "Connection: close")
         answer = ask(web, raw)
-        assert answer.status in (200, 400, 404, 405)
+        assert answer.status in (200, 400, 404)
         assert value not in answer.headers.get("x-request-id", "")
     body, headers = multipart(({"Content-Type": "application/dicom\x1b[31m"}, part10(1)), ({"X\x1b": "y"}, part10(1)))
     assert web.call("POST", STUDIES, body=body, headers=headers).status in (202, 400, 409)

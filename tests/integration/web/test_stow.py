@@ -234,6 +234,16 @@ def test_bulk_that_is_not_there_is_never_fetched(web: WebProcess) -> None:
         assert (answer.status, failures(answer)) == (409, [0xC000])
 
 
+def test_a_large_object_is_never_in_memory(web: WebProcess) -> None:
+    """A stress study has clips of a gigabyte."""
+    sop, data = small_object(1801, pixels=bytes(48 << 20))
+    whole = part10(1801, pixels=bytes(48 << 20))
+    assert len(whole) > len(data)
+    before = web.peak()
+    assert stored_uids(stow(web, whole)) == [sop]
+    assert web.peak() < before + (16 << 20)
+
+
 def test_a_disk_without_room_refuses_before_anything_is_read(start_web: StartWeb) -> None:
     web = start_web(full=True)
     answer = stow(web, part10(1))

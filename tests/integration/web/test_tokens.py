@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from echonode.core.tokens import sha256_of
 from tests.integration.web.conftest import StartWeb
 from tests.support.stow import STUDIES, multipart, part10
@@ -97,6 +101,20 @@ def test_a_stop_lets_an_object_under_way_finish(start_web: StartWeb) -> None:
         sock.sendall(body[100:])
         assert b" 200 " in sock.recv(4096)
     assert web.process.wait(30) == 0
+
+
+def test_serve_does_not_start_open_to_strangers(tmp_path: Path) -> None:
+    """One line and exit code 2, before any port is opened."""
+    (tmp_path / "node.toml").write_text('[web]\nhost = "0.0.0.0"\n')
+    for more in ((), ("--check",)):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "echonode", "serve", "-c", str(tmp_path), *more],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 2
+        assert "web.host: 0.0.0.0 is not loopback and there is no token" in done.stderr.splitlines()[-1]
 
 
 def accepts(web: WebProcess) -> bool:
