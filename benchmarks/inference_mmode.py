@@ -99,6 +99,8 @@ def measured(*, columns: int = 900, repeats: int = 5, device: str = "cpu") -> St
         "without graph": without_graph,
         "ours": lambda: our_answers(networks, strip),
     }
+    rounding = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # for both alike; the runner switches it off by itself
     answers = {name: way() for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -106,6 +108,7 @@ def measured(*, columns: int = 900, repeats: int = 5, device: str = "cpu") -> St
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)
+    torch.backends.cudnn.allow_tf32 = rounding
     off = np.abs(np.stack(answers["plain"]) - np.stack(answers["ours"]))
     differing = mask_of(answers["plain"], strip) != mask_of(answers["ours"], strip)
     median = {name: statistics.median(values) for name, values in seconds.items()}

@@ -74,6 +74,8 @@ def _beats(lvid: NDArray[np.float64], start: int, *, seconds: float, species: Sp
     found = []
     for first, last in pairwise(peaks):
         systole = int(first + smooth[first:last].argmin())
+        if smooth[systole] <= 0:
+            continue  # no ventricle empties itself: the outline was lost there
         found.append(
             Beat(
                 diastole=start + int(first),

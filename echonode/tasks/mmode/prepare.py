@@ -28,10 +28,11 @@ TRACE_EDGE: Final = 2  # pixels; traces have soft edges
 TINT_LUMA: Final = 40  # darker pixels have no certain tint
 STILL_RANGE: Final = 8  # grey levels that a mark changes by while the time line moves under it
 STILL_LUMA: Final = 60
-STILL_MOST: Final = 0.1  # of the region; when more stands still it is the picture that does
+STILL_MOST: Final = 0.3  # of what is bright; when more stands still it is the picture that does
 STILL_FRAMES: Final = 4
 EMPTY: Final = 2.0  # grey levels; a column without light was never written
 LONGEST: Final = 200_000  # columns of a strip
+MOST_SAMPLES: Final = 1 << 28  # of all frames' boxes together: 2 GiB while they are stitched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -60,7 +61,17 @@ class Strip:
 
 def strip_of(clip: Clip, *, preparation: Preparation) -> Strip | Ineligible:
     """The strip of an M-mode clip, or why there is none."""
-    return _published(clip) if preparation == "published" else _clinical(clip)
+    if preparation == "clinical" and clip.mode is not Mode.M_MODE:
+        return Ineligible(reason=f"the model takes m-mode; this is {clip.mode}", code="mode")
+    count, rows, columns = clip.frames.shape[:3]
+    find = published_calibration if preparation == "published" else sound_calibration
+    calibration = find(clip.regions, rows=rows, columns=columns)
+    if isinstance(calibration, Ineligible):
+        return calibration
+    samples = count * (calibration.bottom - calibration.top) * (calibration.right - calibration.left)
+    if samples > MOST_SAMPLES:
+        return Ineligible(reason=f"its {count} frames are too many to be laid side by side", code="size")
+    return _published(clip, calibration) if preparation == "published" else _clinical(clip, calibration)
 
 
 def network_input(window: Grey, *, raw: bool = False) -> NDArray[np.float32]:
@@ -79,11 +90,7 @@ def grey_of(frame: NDArray[np.uint8], *, weights: Sequence[float]) -> Grey:
     return weights[0] * channels[0] + weights[1] * channels[1] + weights[2] * channels[2]
 
 
-def _published(clip: Clip) -> Strip | Ineligible:
-    rows, columns = clip.frames.shape[1:3]
-    calibration = published_calibration(clip.regions, rows=rows, columns=columns)
-    if isinstance(calibration, Ineligible):
-        return calibration
+def _published(clip: Clip, calibration: Calibration) -> Strip | Ineligible:
     frames = [grey_of(frame[calibration.box], weights=PUBLISHED_LUMA) for frame in clip.frames]
     try:
         found = stitched_exactly(frames)
@@ -98,13 +105,7 @@ def _published(clip: Clip) -> Strip | Ineligible:
     return _strip(found, calibration, valid=np.ones(found.strip.shape[1], np.bool_))
 
 
-def _clinical(clip: Clip) -> Strip | Ineligible:
-    if clip.mode is not Mode.M_MODE:
-        return Ineligible(reason=f"the model takes m-mode; this is {clip.mode}", code="mode")
-    rows, columns = clip.frames.shape[1:3]
-    calibration = sound_calibration(clip.regions, rows=rows, columns=columns)
-    if isinstance(calibration, Ineligible):
-        return calibration
+def _clinical(clip: Clip, calibration: Calibration) -> Strip | Ineligible:
     cut = [np.ascontiguousarray(frame[calibration.box]) for frame in clip.frames]
     hidden = _hidden(cut)
     if isinstance(hidden, Ineligible):
@@ -154,7 +155,7 @@ def _still(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
         np.minimum(lowest, frame.min(axis=2), out=lowest)
         np.maximum(highest, frame.max(axis=2), out=highest)
     still = (highest - lowest <= STILL_RANGE) & (lowest > STILL_LUMA)
-    return nothing if still.mean() > STILL_MOST else grown(still, 1)
+    return nothing if still.sum() > STILL_MOST * (highest > STILL_LUMA).sum() else grown(still, 1)
 
 
 def _tint(frame: NDArray[np.uint8]) -> Tint:

@@ -66,12 +66,12 @@ def _main(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _run(column: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last row of the longest run; runs less than a tenth of it apart are one, with a hole."""
+    """First and last row of the longest run; runs no more than a fifth of it apart are one, with a hole."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], column.astype(np.int8), [0]))))
     starts, stops = edges[::2], edges[1::2]
     longest = int((stops - starts).argmax())
     first, last = longest, longest
-    near = max(1, int(stops[longest] - starts[longest]) // 10)
+    near = max(3, int(stops[longest] - starts[longest]) // 5)
     while first > 0 and starts[first] - stops[first - 1] <= near:
         first -= 1
     while last < len(starts) - 1 and starts[last + 1] - stops[last] <= near:

@@ -139,6 +139,28 @@ def test_regular_rhythm_is_laid_out_by_the_times_of_the_frames() -> None:
     assert [place for _, place in found.places] == [0, 80, 160]
 
 
+def test_marks_that_stand_still_are_no_tissue() -> None:
+    """A depth scale or a caliper lies over every frame at the same place while the time line moves under it."""
+    whole, _ = _scrolled([0], noise=0)
+    tissue = (180 * (whole - whole.min()) / np.ptp(whole)).astype(np.uint8)
+    frames = np.stack([tissue[:, o : o + 200] for o in range(0, 200, 40)])
+    marked = frames.copy()
+    marked[:, 10:12, 50:90] = 255
+    regions = (_region(x0=0, y0=0, x1=199, y1=63),)
+
+    def strip(pixels: np.ndarray) -> np.ndarray:
+        clip = Clip(frames=pixels[..., None], times_ms=np.arange(5) * 40.0, regions=regions, mode=Mode.M_MODE)
+        found = strip_of(clip, preparation="clinical")
+        assert not isinstance(found, Ineligible), found
+        return found.grey
+
+    assert strip(marked).shape == (64, 360)
+    assert strip(marked)[10:12].max() < 200
+    frozen = np.repeat(marked[:1], 5, axis=0)
+    assert strip(frozen).shape == (64, 200)
+    assert strip(frozen)[10:12, 50:90].min() > 250, "of a frozen picture nobody can tell"
+
+
 def test_short_strip_gets_one_window_and_long_ones_are_covered() -> None:
     """The published windows break when a strip is shorter than high."""
     with pytest.raises(ValueError, match="less than its height"):
