@@ -45,7 +45,8 @@ def youden(labels: Values, scores: Values) -> float:
 
 
 def evaluation(truth: Sequence[float], predicted: Sequence[float]) -> Mapping[str, Any]:
-    """AUC with bootstrap 95 % limits and Youden's threshold of these data; None where one class is absent.
+    """AUC with bootstrap 95 % limits and Youden's threshold of these data; None where one class is absent, or no
+    threshold is better than calling nobody positive.
 
     The threshold is fitted to the very labels that it is printed beside: it is optimistic. The tool "metrics".
     """
@@ -55,10 +56,11 @@ def evaluation(truth: Sequence[float], predicted: Sequence[float]) -> Mapping[st
     found: dict[str, Any] = {"n": len(labels), "positives": int(labels.sum()), "auc": None}
     if len(set(labels.tolist())) < 2:
         return found
+    threshold = youden(labels, scores)
     return found | {
         "auc": auc(labels, scores),
         "auc_limits_95": _limits(labels, scores),
-        "youden_threshold": youden(labels, scores),
+        "youden_threshold": threshold if np.isfinite(threshold) else None,
     }
 
 

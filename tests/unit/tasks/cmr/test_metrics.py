@@ -33,3 +33,4 @@ def test_evaluation_says_what_it_cannot() -> None:
     assert evaluation([1, 1], [0.5, 0.6])["auc"] is None
     assert "0 or 1" in evaluation([0.5, 1], [0.5, 0.6])["error"]
     assert evaluation([], [])["n"] == 0
+    assert evaluation([0, 1], [0.9, 0.1])["youden_threshold"] is None, "JSON knows no infinity"
