@@ -200,6 +200,7 @@ def configuration(scope: Scope, web: WebSection) -> bytes:
         "modes": [],
         "customizationService": {},
         "showStudyList": True,
+        "autoPlayCine": True,
         "maxNumberOfWebWorkers": 3,
         "showLoadingIndicator": True,
         "showWarningMessageForCrossOrigin": True,
