@@ -112,7 +112,7 @@ class _Body:
         self._limit = limit
         self._stall_seconds = stall_seconds
         self._seconds: Callable[[], float] = asyncio.get_running_loop().time
-        self._deadline = self._seconds() + stall_seconds
+        self._left = stall_seconds  # of waiting; time that we spend on what came does not count
         self._received = 0
         self._mark = PROGRESS_BYTES
         self.ended = False
@@ -127,18 +127,20 @@ class _Body:
         """
         if self.ended:
             return await self._receive()
+        began = self._seconds()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout(self._left):
                 message = await self._receive()
         except TimeoutError:
             raise TooSlow(f"the body stayed silent for {self._stall_seconds:g} s (web.stall_seconds)") from None
+        self._left -= self._seconds() - began
         self._received += len(message.get("body", b""))
         self.ended = not message.get("more_body", False)
         if self._received > self._limit:
             raise TooLarge(f"the body is longer than {self._limit} bytes")
         if self._received >= self._mark:
             self._mark = self._received + PROGRESS_BYTES
-            self._deadline = self._seconds() + self._stall_seconds
+            self._left = self._stall_seconds
         return message
 
     async def drop_rest(self) -> None:
