@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
+from echonode.archive import bare
+from echonode.archive.bare import json_text
 from echonode.archive.database import Database
 from echonode.archive.schema import AUDIT
 from echonode.core.ports import Clock
@@ -53,9 +55,9 @@ class Audit:
             "study_uid": study_uid,
             "sop_instance_uid": sop_instance_uid,
             "who": who,
-            "details": dict(details or {}),
+            "details": json_text(dict(details or {})),
         }
-        connection.execute(_INSERT, row)
+        _INSERT.run(connection, row)
 
     def story(self, study_uid: str) -> list[AuditRow]:
         """Every event of the study, oldest first."""
@@ -70,7 +72,7 @@ class Audit:
             return [AuditRow(**row._asdict()) for row in rows]
 
 
-_INSERT = AUDIT.insert().inline()
+_INSERT = bare.insert(AUDIT)
 _COLUMNS = select(
     AUDIT.c.at,
     AUDIT.c.event,

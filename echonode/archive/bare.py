@@ -5,11 +5,13 @@ Nothing converts their parameters and results: JSON goes in as text, and is read
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, ColumnElement, any_, bindparam, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Table, any_, bindparam, func, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql import ClauseElement
@@ -52,6 +54,32 @@ class Bare:
         order = list(compiled.positiontup) if compiled.positional else list(binds)
         names = tuple((name, _REQUIRED if binds[name].required else binds[name].effective_value) for name in order)
         return str(compiled), names, bool(compiled.positional)
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON for a column; what orjson does not take (whole numbers beyond 64 bits) the slow way."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
+
+
+def insert(table: Table, *, or_nothing: bool = False) -> Bare:
+    """Adds one row; `or_nothing` where a unique column says that it is there already: the cursor's rowcount tells."""
+
+    def make(dialect: str) -> ClauseElement:
+        module: Any = sqlite if dialect == "sqlite" else postgresql
+        statement = module.insert(table)
+        if or_nothing:
+            statement = statement.on_conflict_do_nothing()
+        columns = [column for column in table.c if not (column.primary_key and column.autoincrement is True)]
+        statement = statement.values({column.name: bindparam(column.name, required=True) for column in columns})
+        made: ClauseElement = (
+            statement.inline() if "id" not in table.c or dialect == "sqlite" else statement.returning(table.c.id)
+        )
+        return made
+
+    return Bare(make)
 
 
 def among(column: ColumnElement[int], dialect: str, name: str = "ids") -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Integer, Select, bindparam, false, select
 from sqlalchemy.engine import Connection
 
+from echonode.archive import bare
 from echonode.archive.bare import Bare
 from echonode.archive.database import Database
 from echonode.archive.schema import CONTENT, INSTANCE, SERIES, STUDY
@@ -135,8 +136,8 @@ class Contents:
         else:
             statement, values["series"], values["instance"] = _TOLD_OF_INSTANCE, series_uid, sop_instance_uid
         return [
-            Told(*row) if row[-1] is not None else Told(*row[:-1], self._composed(row[2]).metadata)
-            for row in self._database.look_up_all(statement, values)
+            Told(row, series, uid, digest, self._composed(uid).metadata if metadata is None else metadata)
+            for row, series, uid, digest, metadata in self._database.look_up_all(statement, values)
         ]
 
     def digests(self, *, study_uid: str, series_uid: str | None = None) -> list[str]:
@@ -213,9 +214,10 @@ def content_row(content: Content, *, shifted: int = 0) -> dict[str, Any]:
 
 def insert_content(connection: Connection, instance_fk: int, content: Content) -> None:
     """Add the content of a new instance to the caller's transaction."""
-    is_inserted(connection, CONTENT, {"instance_fk": instance_fk, **content_row(content)})
+    _INSERT.run(connection, {"instance_fk": instance_fk, **content_row(content)})
 
 
+_INSERT = bare.insert(CONTENT)
 _SHAPE = ("pixel_vr", "rows", "columns", "samples", "bits_allocated", "photometric")
 _LOCATING = (
     INSTANCE.c.sop_instance_uid,

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from echonode.archive.bare import Bare
+from echonode.archive.bare import Bare, json_text
 from echonode.archive.schema import REVISION
 from echonode.core.errors import ConfigurationError, StorageUnavailable
 
@@ -42,6 +43,8 @@ class Database:
             raise ConfigurationError("storage.database_url: an SQLite database needs a file")
         self._writing = self._engine(read_only=False)
         self._reading = self._engine(read_only=True)
+        # What SQLAlchemy raises, and what the driver does under a bare statement.
+        self._failures: tuple[type[Exception], ...] = (DBAPIError, self._writing.dialect.loaded_dbapi.Error)
         self._readers = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._opening = threading.Lock()
@@ -56,8 +59,8 @@ class Database:
         try:
             with self._writing.begin() as connection:
                 yield connection
-        except DBAPIError as error:
-            raise StorageUnavailable(f"the database did not take the write: {error.orig}") from error
+        except self._failures as error:
+            raise StorageUnavailable(f"the database did not take the write: {_cause(error)}") from error
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -65,8 +68,8 @@ class Database:
         try:
             with self._reading.connect() as connection:
                 yield connection
-        except DBAPIError as error:
-            raise StorageUnavailable(f"the database cannot be read: {error.orig}") from error
+        except self._failures as error:
+            raise StorageUnavailable(f"the database cannot be read: {_cause(error)}") from error
 
     def look_up(self, statement: Bare, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a reading statement that stands alone, or None; the quickest way to one.
@@ -159,6 +162,8 @@ class Database:
                 max_overflow=-1,
                 connect_args={"timeout": BUSY_SECONDS} if self.sqlite else {},
                 pool_pre_ping=not self.sqlite,
+                json_serializer=json_text,
+                json_deserializer=orjson.loads,
             )
         except (SQLAlchemyError, ImportError) as error:
             raise ConfigurationError(f"storage.database_url: {error}") from error
@@ -166,6 +171,10 @@ class Database:
             event.listen(engine, "connect", _prepare_reading if read_only else _prepare_writing)
             event.listen(engine, "begin", _begin_deferred if read_only else _begin_immediate)
         return engine
+
+
+def _cause(error: Exception) -> object:
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _prepare_writing(connection: Any, _record: Any) -> None:

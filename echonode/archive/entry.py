@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+import orjson
+from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from echonode.archive import bare
+from echonode.archive.bare import Bare, json_text
 from echonode.archive.contents import Content, insert_content
 from echonode.archive.identity import PatientIdentity
 from echonode.archive.schema import INSTANCE, NAME_WORD, PATIENT, SERIES, STUDY, VERSION
@@ -78,15 +81,15 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
     Raises:
         AlreadyIndexed: the SOP Instance UID is known; the caller's transaction must not be committed.
     """
-    found = connection.execute(_STUDY, {"study": entry.study_uid, "series": entry.series_uid}).first()
+    found = _STUDY.run(connection, {"study": entry.study_uid, "series": entry.series_uid}).fetchone()
     known = None
     if found is None:
         study_fk = _insert_study(connection, entry, now)
         series_fk = _insert_series(connection, entry, study_fk)
     else:
-        known = identity_of(found.patient_attributes)
-        study_fk = found.study_fk
-        series_fk = found.series_fk or _insert_series(connection, entry, study_fk)
+        study_fk, series_fk, attributes = found
+        known = identity_of(orjson.loads(attributes))
+        series_fk = series_fk or _insert_series(connection, entry, study_fk)
     row = {
         "sop_instance_uid": entry.sop_instance_uid,
         "series_fk": series_fk,
@@ -106,16 +109,17 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
         "peer_address": entry.peer_address,
         "correlation_id": entry.correlation_id,
         "received_at": now,
-        "attributes": entry.attributes[Level.IMAGE],
-        "facts": entry.facts,
+        "attributes": json_text(entry.attributes[Level.IMAGE]),
+        "facts": json_text(entry.facts),
     }
-    instance_fk = insert_new(connection, INSTANCE, row)
-    if instance_fk is None:
+    cursor = _INSTANCE.run(connection, row)
+    if cursor.rowcount != 1:
         raise AlreadyIndexed(entry.sop_instance_uid)
+    instance_fk = cursor.lastrowid if connection.dialect.name == "sqlite" else cursor.fetchone()[0]
     if entry.content is not None:
         insert_content(connection, instance_fk, entry.content)
     if not entry.derived:  # what we add ourselves does not make a study unfinished
-        connection.execute(_RECEIVED, {"study_fk": study_fk, "now": now})
+        _RECEIVED.run(connection, {"study_fk": study_fk, "now": now})
     return known
 
 
@@ -226,17 +230,14 @@ def _insert_series(connection: Connection, entry: Entry, study_fk: int) -> int:
     return int(connection.execute(same).scalar_one())
 
 
-_STUDY = (
-    select(
-        STUDY.c.id.label("study_fk"),
-        SERIES.c.id.label("series_fk"),
-        STUDY.c.patient_attributes,
-    )
+_STUDY = Bare(
+    select(STUDY.c.id, SERIES.c.id, cast(STUDY.c.patient_attributes, Text))
     .select_from(STUDY)
     .outerjoin(SERIES, (SERIES.c.study_fk == STUDY.c.id) & (SERIES.c.series_uid == bindparam("series")))
     .where(STUDY.c.study_uid == bindparam("study"))
 )
-_RECEIVED = (
+_INSTANCE = bare.insert(INSTANCE, or_nothing=True)
+_RECEIVED = Bare(
     update(STUDY)
     .where(STUDY.c.id == bindparam("study_fk"))
     .values(

@@ -96,7 +96,7 @@ def count(fetch: Fetch, keyword: str, rows: Sequence[FoundRow]) -> Counts:
 
 def metadata(fetch: Fetch, ids: Sequence[int]) -> dict[int, str]:
     """The metadata of instances that have it, by row id."""
-    return dict(fetch(_METADATA, {"ids": list(ids)}))
+    return {row[0]: row[1] for row in fetch(_METADATA, {"ids": list(ids)})}
 
 
 def _studies(fetch: Fetch, ids: Collection[int]) -> dict[int, FoundRow]:

@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 
 from echonode.core.identity import is_uid
 from echonode.dicom import elements
+from echonode.dicom.character_sets import character_set_term
 
 UTF_8 = "ISO_IR 192"
 _BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV", "AT"})
@@ -145,7 +146,7 @@ def character_set_for(source: Dataset, copied: Dataset) -> list[str] | None:
     The source's own, its terms put right, where it can express every value; None (ASCII) where the source has none
     and none is needed; UTF-8 otherwise.
     """
-    terms = [elements.character_set_term(term) for term in elements.texts(source, "SpecificCharacterSet")]
+    terms = [character_set_term(term) for term in elements.texts(source, "SpecificCharacterSet")]
     if all(term is not None for term in terms):
         known = [term for term in terms if term is not None]
         encodings = convert_encodings(known) if known else ["ascii"]

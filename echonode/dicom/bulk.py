@@ -11,7 +11,8 @@ from pathlib import Path
 
 from echonode.core.errors import BadInput, NotFound, UnreadableObject
 from echonode.core.settings import LimitsSection
-from echonode.dicom.header import SEQUENCES, SYNTAXES_DEFLATED, Walk
+from echonode.dicom.header import SYNTAXES_DEFLATED, Walk
+from echonode.dicom.raw_items import SEQUENCES
 
 _PATH = re.compile(r"[0-9A-F]{8}(\.[0-9]{1,6}\.[0-9A-F]{8})*")
 _PIXELS = 0x7FE00008

@@ -7,11 +7,11 @@ often breaks the rules of PS3.5 6.2, and the value representation itself may be 
 from __future__ import annotations
 
 import math
-import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence as Seq
+from functools import lru_cache
 
-from pydicom.charset import decode_bytes, python_encoding
+from pydicom.charset import decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -19,24 +19,41 @@ from pydicom.errors import BytesLengthException
 from pydicom.sequence import Sequence
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
+from echonode.dicom.character_sets import LATIN_1, encodings_of
+from echonode.dicom.raw_items import RawItem
+
 # What pydicom raises for a value that breaks the rules, by kind of breakage.
 MALFORMED = (
     ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError, EOFError,
     RecursionError, struct.error, OSError, BytesLengthException,
 )  # fmt: skip
+DataSet = Dataset | RawItem
+"""What elements are read from: a pydicom data set, or raw elements that nothing has converted."""
 _UNSIGNED = {1: "B", 2: "H", 4: "I"}
 _REAL = {4: "f", 8: "d"}
 
 
-def _stored(header: Dataset, keyword: str) -> RawDataElement | DataElement | None:
+def _stored(header: DataSet, keyword: str) -> RawDataElement | DataElement | None:
+    return stored(header, tag_of(keyword))
+
+
+@lru_cache(maxsize=1024)
+def tag_of(keyword: str) -> int:
+    """The tag of a keyword of PS3.6.
+
+    Raises:
+        KeyError: there is no such keyword.
+    """
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise KeyError(f"{keyword} is no keyword of PS3.6")
-    return stored(header, tag)
+    return int(tag)
 
 
-def stored(header: Dataset, tag: int) -> RawDataElement | DataElement | None:
+def stored(header: DataSet, tag: int) -> RawDataElement | DataElement | None:
     """The element as it was read, converted or not; None when it is absent or cannot be had."""
+    if isinstance(header, RawItem):
+        return header.raw.get(tag)
     if tag not in header:
         return None
     try:
@@ -46,46 +63,25 @@ def stored(header: Dataset, tag: int) -> RawDataElement | DataElement | None:
     return element
 
 
-def has(header: Dataset, keyword: str) -> bool:
+def tags(header: DataSet) -> list[int]:
+    """The tags of its elements."""
+    return list(header.raw) if isinstance(header, RawItem) else [int(tag) for tag in header.keys()]  # noqa: SIM118  it is no dict
+
+
+def has(header: DataSet, keyword: str) -> bool:
     """Whether the element is present, with or without a value."""
     return _stored(header, keyword) is not None
 
 
-def character_sets(header: Dataset) -> tuple[str, ...]:
+def character_sets(header: DataSet) -> tuple[str, ...]:
     """Python's names of the character sets in (0008,0005), misspelt ones read; Latin-1 where one is unknown."""
+    if isinstance(header, RawItem):
+        return header.encodings
     element = _stored(header, "SpecificCharacterSet")
-    if element is None or not element.value:
-        return ("iso8859",)
-    return encodings_of(element.value)
+    return LATIN_1 if element is None or not element.value else encodings_of(element.value)
 
 
-def encodings_of(value: bytes | str | Iterable[str]) -> tuple[str, ...]:
-    """Python's names of the character sets that a value of (0008,0005) names, as `character_sets`."""
-    if not value:
-        return ("iso8859",)
-    names = (
-        value.decode("latin-1").split("\\")
-        if isinstance(value, bytes)
-        else [value]
-        if isinstance(value, str)
-        else value
-    )
-    terms = (character_set_term(str(name).strip(" \0")) for name in names)
-    return tuple("iso8859" if term is None else python_encoding[term] for term in terms) or ("iso8859",)
-
-
-def character_set_term(term: str) -> str | None:
-    """The defined term of PS3.3 C.12.1.1.2 that is meant, such as ISO_IR 126 by "ISO IR 126"; None when none is."""
-    if term in python_encoding:
-        return term
-    number = re.search(r"(\d+)$", term)
-    if number is None:
-        return None
-    repaired = f"ISO 2022 IR {number[1]}" if "2022" in term else f"ISO_IR {number[1]}"
-    return repaired if repaired in python_encoding else None
-
-
-def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+def texts(header: DataSet, keyword: str) -> tuple[str, ...]:
     """The element's values as stripped text, split at backslashes; empty when absent or unreadable."""
     element = _stored(header, keyword)
     if element is None or element.value is None:
@@ -112,12 +108,12 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     return stripped if any(stripped) else ()
 
 
-def text(header: Dataset, keyword: str) -> str:
+def text(header: DataSet, keyword: str) -> str:
     """The element's first value as stripped text; empty when absent or unreadable."""
     return next(iter(texts(header, keyword)), "")
 
 
-def decimals(header: Dataset, keyword: str) -> tuple[float, ...]:
+def decimals(header: DataSet, keyword: str) -> tuple[float, ...]:
     """The finite numbers of a DS or IS element, in order; empty when one of them is no number."""
     try:
         numbers = tuple(float(part.replace(",", ".")) for part in texts(header, keyword) if part)
@@ -126,18 +122,18 @@ def decimals(header: Dataset, keyword: str) -> tuple[float, ...]:
     return numbers if all(math.isfinite(number) for number in numbers) else ()
 
 
-def decimal(header: Dataset, keyword: str) -> float | None:
+def decimal(header: DataSet, keyword: str) -> float | None:
     """The first number of a DS or IS element."""
     return next(iter(decimals(header, keyword)), None)
 
 
-def integer(header: Dataset, keyword: str) -> int | None:
+def integer(header: DataSet, keyword: str) -> int | None:
     """The first number of an IS element, truncated."""
     number = decimal(header, keyword)
     return None if number is None else int(number)
 
 
-def _binary(header: Dataset, keyword: str, formats: dict[int, str]) -> float | int | None:
+def _binary(header: DataSet, keyword: str, formats: dict[int, str]) -> float | int | None:
     element = _stored(header, keyword)
     if element is None or element.value is None:
         return None
@@ -159,26 +155,28 @@ def _binary(header: Dataset, keyword: str, formats: dict[int, str]) -> float | i
         return None
 
 
-def unsigned(header: Dataset, keyword: str) -> int | None:
+def unsigned(header: DataSet, keyword: str) -> int | None:
     """The first value of a US or UL element, whichever of the two it was written as."""
     number = _binary(header, keyword, _UNSIGNED)
     return None if number is None or not math.isfinite(number) else int(number)
 
 
-def signed(header: Dataset, keyword: str) -> int | None:
+def signed(header: DataSet, keyword: str) -> int | None:
     """The first value of an SL element."""
     number = _binary(header, keyword, {2: "h", 4: "i"})
     return None if number is None or not math.isfinite(number) else int(number)
 
 
-def real(header: Dataset, keyword: str) -> float | None:
+def real(header: DataSet, keyword: str) -> float | None:
     """The first value of an FD or FL element; None when it is not finite."""
     number = _binary(header, keyword, _REAL)
     return None if number is None or not math.isfinite(number) else float(number)
 
 
-def items(header: Dataset, keyword: str) -> list[Dataset]:
+def items(header: DataSet, keyword: str) -> Seq[DataSet]:
     """The items of a sequence; none when it is absent, empty or unreadable."""
+    if isinstance(header, RawItem):
+        return header.sequences.get(tag_of(keyword), ())
     if not has(header, keyword):
         return []
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydicom.dataset import Dataset
-
 from echonode.core.clip import Mode, Region, SpatialFormat
 from echonode.core.facts import Facts
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID
 from echonode.dicom import elements
+from echonode.dicom.elements import DataSet
 from echonode.dicom.regions import COLOUR_FLOW, CW_SPECTRAL, is_calibrated, regions_of
 from echonode.dicom.timing import frame_times_ms
 from echonode.dicom.views import view_of
@@ -23,7 +22,7 @@ _REPORTS = frozenset(_STORAGE + tail for tail in ("88.11", "88.22", "88.33", "88
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
-def facts_of(header: Dataset, *, transfer_syntax_uid: str, calling_ae: str = "") -> Facts:
+def facts_of(header: DataSet, *, transfer_syntax_uid: str, calling_ae: str = "") -> Facts:
     """The facts of one instance; a malformed value is an absent one.
 
     `header` may end before the pixels: `has_pixels` then follows from Rows and Columns.
@@ -71,14 +70,15 @@ def facts_of(header: Dataset, *, transfer_syntax_uid: str, calling_ae: str = "")
     )
 
 
-def is_ours(header: Dataset) -> bool:
+def is_ours(header: DataSet) -> bool:
     """Whether echonode made the object: by its creator UID, its private block or its contributing equipment.
 
     Three marks, since an archive that the object went through may drop private elements or change the equipment.
     """
     if elements.text(header, "InstanceCreatorUID") == IMPLEMENTATION_CLASS_UID:
         return True
-    creators = [elements.stored(header, tag) for tag in list(header.keys()) if tag.is_private_creator]
+    blocks = [tag for tag in elements.tags(header) if tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF]
+    creators = [elements.stored(header, tag) for tag in blocks]
     for value in (creator.value for creator in creators if creator is not None):
         if str(value.decode("latin-1") if isinstance(value, bytes) else value).strip(" \0") == PRIVATE_CREATOR:
             return True
@@ -88,7 +88,7 @@ def is_ours(header: Dataset) -> bool:
     )
 
 
-def mode_of(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode, str]:
+def mode_of(header: DataSet, regions: tuple[Region, ...]) -> tuple[Mode, str]:
     """The mode and why: SOP class first, then the regions, then value 4 of Image Type (PS3.3 C.8.5.6.1.1)."""
     sop_class = elements.text(header, "SOPClassUID")
     if sop_class in _VOLUMES:
@@ -109,7 +109,7 @@ def mode_of(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode, str]:
     return by_regions
 
 
-def _mode_of_regions(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode, str] | None:
+def _mode_of_regions(header: DataSet, regions: tuple[Region, ...]) -> tuple[Mode, str] | None:
     spectral = [region for region in regions if region.spatial_format == SpatialFormat.SPECTRAL]
     if spectral:
         if _is_tissue_doppler(header):
@@ -129,7 +129,7 @@ def _mode_of_regions(header: Dataset, regions: tuple[Region, ...]) -> tuple[Mode
     return Mode.B_MODE, count
 
 
-def _is_tissue_doppler(header: Dataset) -> bool:
+def _is_tissue_doppler(header: DataSet) -> bool:
     labels = " ".join(
         part
         for keyword in ("ImageType", "SeriesDescription", "ProtocolName", "ImageComments", "ViewName")
@@ -138,7 +138,7 @@ def _is_tissue_doppler(header: Dataset) -> bool:
     return any(word in labels.replace("_", " ").split() for word in ("TDI", "DTI", "TVI")) or "TISSUE DOPPLER" in labels
 
 
-def _mode_of_image_type(header: Dataset) -> tuple[Mode, str] | None:
+def _mode_of_image_type(header: DataSet) -> tuple[Mode, str] | None:
     values = elements.texts(header, "ImageType")
     try:
         bits = int(values[3], 16)

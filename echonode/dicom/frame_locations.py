@@ -29,7 +29,7 @@ def frame_table_of(header: Header, path: Path, *, transfer_syntax_uid: str, limi
     pixels = header.pixels
     if pixels is None or transfer_syntax_uid in SYNTAXES_DEFLATED or transfer_syntax_uid in VIDEO:
         return NO_FRAMES
-    count = elements.integer(header.dataset, "NumberOfFrames") or 1
+    count = elements.integer(header.item, "NumberOfFrames") or 1
     if not 0 < count <= limits.frames:
         return NO_FRAMES
     if not pixels.encapsulated:
@@ -55,12 +55,12 @@ def native_frame_bytes(header: Header) -> int:
     YBR_FULL_422 shares chroma between two pixels (PS3.3 C.7.6.3.1.2).
     """
     rows, columns, allocated = (
-        elements.unsigned(header.dataset, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated")
+        elements.unsigned(header.item, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated")
     )
     pixels = rows * columns
-    if elements.text(header.dataset, "PhotometricInterpretation") == "YBR_FULL_422" and allocated == 8:
+    if elements.text(header.item, "PhotometricInterpretation") == "YBR_FULL_422" and allocated == 8:
         return pixels * 2
-    samples = elements.unsigned(header.dataset, "SamplesPerPixel") or 1
+    samples = elements.unsigned(header.item, "SamplesPerPixel") or 1
     size, rest = divmod(pixels * samples * allocated, 8)
     return 0 if rest else size
 

@@ -19,8 +19,8 @@ from pydicom.charset import decode_bytes
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
-from echonode.dicom.elements import encodings_of
-from echonode.dicom.header import SEQUENCES, Header
+from echonode.dicom.header import Header
+from echonode.dicom.raw_items import RawItem
 
 MARK = "\x01"
 LONGEST_BINARY = 1 << 10
@@ -28,11 +28,8 @@ LONGEST_VALUE = 1 << 16
 _BULK = f"{MARK}/bulkdata/"
 _ESCAPED, _MARKED = b'"BulkDataURI":"\\u0001/', b'"BulkDataURI":"\x01/'
 _CHARACTER_SET, _TRAILING_PADDING = 0x00080005, 0xFFFCFFFC
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _ANY_CHARACTER_SET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
-_LONG_FORM = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
 _SIZES = {vr: struct.calcsize(f"<{code}") for vr, code in _NUMBERS.items()}
 _WORDS = {"OB": 1, "UN": 1, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
@@ -52,28 +49,35 @@ def model_of(header: Header) -> Model:
 
     Group lengths and padding are left out (PS3.18 F.2.2); text is Unicode, and Specific Character Set says so.
     """
-    model: Model = {}
-    raw = header.raw
-    creators = _creators({tag: element.value or b"" for tag, element in raw.items() if tag & 0x1FF00 == 0x10000})
-    for tag, element in raw.items():
-        name = f"{tag:08X}"
-        if not tag & 0xFFFF or tag == _TRAILING_PADDING:
-            continue
-        if tag == _CHARACTER_SET:
-            model[name] = _UNICODE
-            continue
-        if element.VR == "SQ":
-            context = _Context(element.is_implicit_VR, element.is_little_endian, header.encodings)
-            model[name] = _sequence_element(element.value or b"", context, name)
-            continue
-        vr = _vr_of(tag, element.VR, creators)
-        model[name] = element_of(vr, element.value or b"", header.encodings, element.is_little_endian, name)
+    model, creators = _model(header.item, "")
     for tag, omitted_vr in header.omitted:
         model[f"{tag:08X}"] = {"vr": _vr_of(tag, omitted_vr, creators), "BulkDataURI": f"{_BULK}{tag:08X}"}
     if header.pixels is not None:
         tag = header.pixels.tag
         model[f"{tag:08X}"] = {"vr": header.pixels.vr or _vr_of(tag, None, {}), "BulkDataURI": f"{_BULK}{tag:08X}"}
     return model
+
+
+def _model(item: RawItem, within: str) -> tuple[Model, dict[int, bytes]]:
+    """The model of one data set whose path as bulk is `within`, and its private creators."""
+    model: Model = {}
+    raw, sequences, encodings = item.raw, item.sequences, item.encodings
+    creators = _creators({tag: each.value or b"" for tag, each in raw.items() if tag & 0x1FF00 == 0x10000})
+    for tag, element in raw.items():
+        if not tag & 0xFFFF or tag == _TRAILING_PADDING:
+            continue
+        name = f"{tag:08X}"
+        if tag == _CHARACTER_SET:
+            model[name] = _UNICODE
+        elif element.VR == "SQ":
+            items = [_model(each, f"{within}{name}.{place}.")[0] for place, each in enumerate(sequences.get(tag, ()))]
+            model[name] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        elif tag in item.fragmented:
+            model[name] = {"vr": str(element.VR), "BulkDataURI": f"{_BULK}{within}{name}"}
+        else:
+            vr = _vr_of(tag, element.VR, creators)
+            model[name] = element_of(vr, element.value or b"", encodings, element.is_little_endian, within + name)
+    return model, creators
 
 
 def text_of(model: Mapping[str, Element]) -> str:
@@ -183,85 +187,6 @@ def _numbers(code: str, size: int, value: bytes, little: bool) -> list[Any]:
 
 
 _NOT_FINITE = {"nan": "NaN", "inf": "inf", "-inf": "-inf"}  # PS3.18 F.2.3
-
-
-class _Context:
-    """How the items of one sequence are encoded."""
-
-    __slots__ = ("encodings", "implicit", "little")
-
-    def __init__(self, implicit: bool, little: bool, encodings: tuple[str, ...]) -> None:
-        self.implicit, self.little, self.encodings = implicit, little, encodings
-
-
-def _sequence_element(value: bytes, context: _Context, path: str) -> Element:
-    items, _ = _items(value, 0, len(value), context, path)
-    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-
-
-def _items(data: bytes, position: int, end: int | None, context: _Context, path: str) -> tuple[list[Model], int]:
-    """The items from `position` on and where they end. The header's walk has checked structure and depth."""
-    order = "<" if context.little else ">"
-    found: list[Model] = []
-    stop = len(data) if end is None else end
-    while position + 8 <= stop:
-        group, number, length = struct.unpack_from(f"{order}HHI", data, position)
-        position += 8
-        if (group << 16 | number) != _ITEM:
-            break
-        item_end = None if length == _UNDEFINED else position + length
-        item, position = _item(data, position, item_end, context, f"{path}.{len(found)}")
-        found.append(item)
-    return found, position
-
-
-def _item(data: bytes, position: int, end: int | None, context: _Context, path: str) -> tuple[Model, int]:
-    order = "<" if context.little else ">"
-    model: Model = {}
-    encodings, creators = context.encodings, dict[int, bytes]()
-    stop = len(data) if end is None else end
-    while position + 8 <= stop:
-        group, number = struct.unpack_from(f"{order}HH", data, position)
-        tag = group << 16 | number
-        vr: bytes | None = None
-        if tag == _ITEM_END:
-            return model, position + 8
-        if context.implicit or group == 0xFFFE:
-            length, position = struct.unpack_from(f"{order}I", data, position + 4)[0], position + 8
-        else:
-            vr = data[position + 4 : position + 6]
-            if vr in _LONG_FORM:
-                length, position = struct.unpack_from(f"{order}I", data, position + 8)[0], position + 12
-            else:
-                length, position = struct.unpack_from(f"{order}H", data, position + 6)[0], position + 8
-        name, inner = f"{tag:08X}", f"{path}.{tag:08X}"
-        if length == _UNDEFINED and vr in (b"OB", b"OW"):
-            position = _after_fragments(data, position, order)
-            model[name] = {"vr": vr.decode(), "BulkDataURI": _BULK + inner}
-        elif length == _UNDEFINED or (length and (vr == b"SQ" or (vr is None and tag in SEQUENCES))):
-            nested = _Context(context.implicit or vr == b"UN", context.little, encodings)
-            items, position = _items(data, position, None if length == _UNDEFINED else position + length, nested, inner)
-            model[name] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-        else:
-            value, position = data[position : position + length], position + length
-            if tag & 0x1FF00 == 0x10000:
-                creators |= _creators({tag: value})
-            if tag == _CHARACTER_SET:
-                encodings, model[name] = encodings_of(value), _UNICODE
-            elif number:
-                known = _vr_of(tag, None if vr is None else vr.decode("latin-1"), creators)
-                model[name] = element_of(known, value, encodings, context.little, inner)
-    return model, stop if end is not None else position
-
-
-def _after_fragments(data: bytes, position: int, order: str) -> int:
-    while position + 8 <= len(data):
-        group, number, length = struct.unpack_from(f"{order}HHI", data, position)
-        position += 8
-        if (group << 16 | number) == _SEQUENCE_END:
-            break
-        position += length
-    return position
 
 
 def _creators(values: Mapping[int, bytes]) -> dict[int, bytes]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydicom.dataset import Dataset
-
 from echonode.core.clip import Region, SpatialFormat
 from echonode.dicom import elements
+from echonode.dicom.elements import DataSet
 
 CENTIMETRES, SECONDS, CENTIMETRES_A_SECOND = 3, 4, 7
 TISSUE, COLOUR_FLOW, PW_SPECTRAL, CW_SPECTRAL, ECG_TRACE = 1, 2, 3, 4, 0xA
 
 
-def regions_of(header: Dataset) -> tuple[Region, ...]:
+def regions_of(header: DataSet) -> tuple[Region, ...]:
     """The regions in the order of the header (PS3.3 C.8.5.5); an item without a location is left out.
 
     Locations and deltas are given as written: they may exceed the image, deltas may be negative, zero or absent.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from echonode.dicom import elements
+from echonode.dicom.elements import DataSet
 
 SHORTEST_MS, LONGEST_MS = 1000.0 / 400.0, 1000.0 / 5.0
 DISPLAY_TICK_MS = 20.0
@@ -40,7 +40,7 @@ class FrameTimes:
         return 1000.0 / self.interval_ms
 
 
-def frame_times_ms(header: Dataset, *, frames: int | None = None) -> FrameTimes:
+def frame_times_ms(header: DataSet, *, frames: int | None = None) -> FrameTimes:
     """The time of each frame, with the scanner's display jitter taken out and genuine gaps kept.
 
     A Frame Time Vector's first element is no interval (PS3.3 C.7.6.5.1.2). Where its cumulative times stay within
@@ -70,7 +70,7 @@ def frame_times_ms(header: Dataset, *, frames: int | None = None) -> FrameTimes:
     return _uniform(count, GUESSED_MS, timed=False, basis="the header tells no frame time between 2.5 and 200 ms")
 
 
-def _points_at(header: Dataset, tag: int) -> bool:
+def _points_at(header: DataSet, tag: int) -> bool:
     element = elements.stored(header, 0x00280009)
     if element is None or element.value is None:
         return False
@@ -88,7 +88,7 @@ def _uniform(count: int, interval: float, *, timed: bool, basis: str) -> FrameTi
     return FrameTimes(times_ms=times, interval_ms=interval, uniform=True, timed=timed, basis=basis)
 
 
-def _from_vector(header: Dataset, count: int) -> FrameTimes | None:
+def _from_vector(header: DataSet, count: int) -> FrameTimes | None:
     vector = np.array(elements.decimals(header, "FrameTimeVector"), dtype=np.float64)
     if count < 2 or len(vector) not in (count, count - 1):
         return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pydicom.dataset import Dataset
-
 from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.dicom import elements
+from echonode.dicom.elements import DataSet
 
 _SCT = "SCT"
 VIEWS: dict[str, Code] = {
@@ -94,7 +93,7 @@ _NAMES = {
 }
 
 
-def view_of(header: Dataset) -> tuple[str | None, str]:
+def view_of(header: DataSet) -> tuple[str | None, str]:
     """The view's short name (PLAX, A4C), or None, with the reason in words."""
     for item in elements.items(header, "ViewCodeSequence"):
         value, scheme = elements.text(item, "CodeValue"), elements.text(item, "CodingSchemeDesignator")

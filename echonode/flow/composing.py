@@ -28,7 +28,7 @@ def content_of(header: Header, model: Model, path: Path, *, transfer_syntax_uid:
     Raises:
         OSError: the file cannot be read.
     """
-    dataset, pixels = header.dataset, header.pixels
+    dataset, pixels = header.item, header.pixels
     return Content(
         metadata=text_of(model),
         frames=frame_table_of(header, path, transfer_syntax_uid=transfer_syntax_uid, limits=limits),

@@ -104,7 +104,7 @@ class Ingest:
         entry: Entry | None = None
         try:
             header = self._read(received)
-            model = self._model(header, received)  # first: facts convert elements that the model takes as bytes
+            model = self._model(header, received)
             facts, doubt = self._facts(header, received)
             facts, entry = _entry(header, model, facts, received)
             if received.sop_instance_uid and received.sop_instance_uid != entry.sop_instance_uid:
@@ -137,7 +137,7 @@ class Ingest:
     def _facts(self, header: Header, received: ReceivedObject) -> tuple[Facts, str]:
         syntax, caller = received.transfer_syntax_uid, received.calling_ae
         try:
-            return facts_of(header.dataset, transfer_syntax_uid=syntax, calling_ae=caller), ""
+            return facts_of(header.item, transfer_syntax_uid=syntax, calling_ae=caller), ""
         except Exception as error:  # noqa: BLE001  an object that can be kept is kept, whatever its header does to us
             log.warning("facts cannot be read", error=type(error).__name__, correlation_id=received.correlation_id)
             bare = Facts(

@@ -117,11 +117,11 @@ def read_search(
             keys[keyword] = Single(uid)
     names = _default_names(level, study_uid=study_uid, series_uid=series_uid)
     every, wanted, further = _included(included, level, warnings)
-    names = dict.fromkeys((*names, *keys, *wanted))
-    for name in names:
+    named = dict.fromkeys((*names, *keys, *wanted))
+    for name in named:
         if name in COMPUTED:
             keys.setdefault(name, Universal())
-    fields = {tag: vr for name in names for tag, vr in [_element(name)]}
+    fields = {tag: vr for name in named for tag, vr in [_element(name)]}
     return Search(
         request=QueryRequest(level=level, keys=keys, limit=limit, offset=offset),
         fields=fields,

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from echonode.archive.archive import Archive
+from echonode.archive.bare import Bare
 from echonode.archive.blobs import LocalBlobs
 from echonode.archive.schema import PAUSE
 from echonode.core.errors import ConfigurationError, StorageUnavailable
@@ -118,3 +119,9 @@ def test_a_wrong_url_is_a_configuration_error(url: str) -> None:
 
 def pause(name: str) -> dict[str, Any]:
     return {"kind": "route", "name": name, "by": "", "reason": "", "at": 0.0}
+
+
+def test_what_the_driver_says_under_a_bare_statement_is_a_reason_to_try_again(archive: Archive) -> None:
+    """A disk that is full must answer A700H on the quick path too, and not end the association."""
+    with pytest.raises(StorageUnavailable), archive.transaction() as connection:
+        Bare(text("INSERT INTO nowhere VALUES (1)")).run(connection, {})
