@@ -30,6 +30,8 @@ def base_url(scope: Scope, web: WebSection) -> str:
     if web.public_url:
         return web.public_url.rstrip("/") + web.prefix
     host = host_of(scope) or f"{web.host}:{web.port}"
+    if ":" not in host.rpartition("]")[2] and is_own_host(host, web):
+        host = f"{host}:{web.port}"  # clients that leave the port out (dicomweb-client does) are led to ours, not to 80
     return f"{scope.get('scheme', 'http')}://{host}{web.prefix}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -12,7 +11,6 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
-from prometheus_client.utils import floatToGoString
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -76,7 +74,7 @@ def _counted(counts: list[list[Any]]) -> Iterator[Metric]:
         labels, family = list(series.labels), f"echonode_{name}"
         if series.kind == "histogram":
             histogram = HistogramMetricFamily(family, series.help, labels=labels)
-            bounds = [floatToGoString(bound) for bound in (*series.bounds, math.inf)]
+            bounds = [*map(str, series.bounds), "+Inf"]
             for _name, values, buckets, total in rows.get(name, ()):
                 cumulative = list(accumulate(buckets))
                 histogram.add_metric(values, list(zip(bounds, cumulative, strict=True)), total)

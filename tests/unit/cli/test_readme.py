@@ -10,7 +10,14 @@ import pytest
 
 from echonode.cli.main import execute
 
-PAGES = ["README.md", "docs/operator-guide.md", "docs/published-models.md", "docs/security.md", "docs/architecture.md", "deploy/README.md"]
+PAGES = [
+    "README.md",
+    "docs/operator-guide.md",
+    "docs/published-models.md",
+    "docs/security.md",
+    "docs/architecture.md",
+    "deploy/README.md",
+]
 
 
 def commands_of(text: str) -> set[tuple[str, ...]]:
