@@ -144,7 +144,7 @@ def little_endian(value: bytes, vr: str, little: bool) -> bytes:
 
 def _texts(vr: str, text: str) -> list[Any]:
     if vr in _ONE_VALUE:
-        return [text.rstrip(_PADDING)]
+        return [text.rstrip(" \0")]  # line ends belong to what was written
     parts = text.split("\\") if "\\" in text else [text]
     convert = _CONVERTED.get(vr)
     if convert is None:
