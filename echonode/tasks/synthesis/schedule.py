@@ -39,7 +39,7 @@ class NoiseSchedule:
     @property
     def alphas_cumprod(self) -> Table:
         """The share of the picture's variance that is left after each step."""
-        left: Table = np.cumprod(1.0 - self.betas)
+        left: Table = np.cumprod(1.0 - self.betas, dtype=np.float64)
         return left
 
     @property
