@@ -13,6 +13,7 @@ from tests.support.web import Answer
 def get(app: Any, target: str, headers: Mapping[str, str] | None = None, *, method: str = "GET") -> Answer:
     """What `app` answers to one request; an answer's header that is there twice counts once."""
     path, _, query = target.partition("?")
+    given = {"host": "localhost"} | {name.lower(): value for name, value in (headers or {}).items()}
     sent: list[dict[str, Any]] = []
     scope = {
         "type": "http",
@@ -23,9 +24,7 @@ def get(app: Any, target: str, headers: Mapping[str, str] | None = None, *, meth
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [
-            (name.lower().encode(), value.encode()) for name, value in {"host": "localhost", **(headers or {})}.items()
-        ],
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
     }
