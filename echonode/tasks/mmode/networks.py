@@ -7,10 +7,11 @@ statistics of the one window, as the authors' pipeline does, without its dropout
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from echonode.tasks.mmode.windows import Grey
 
 NetworkMode = Literal["reference", "batchstat", "mc"]
 MODES: Final[tuple[NetworkMode, ...]] = ("reference", "batchstat", "mc")
+PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GPU_BATCH: Final = 8
 Counted = Callable[[], None]
 
@@ -40,16 +42,22 @@ class Networks:
     """One segmenter or none, and any number of classifiers; weights are loaded, modes can change from call to call.
 
     The published preparation runs the plain networks, the classifier in float64; the clinical one the same weights in
-    the fastest form that gives the same numbers.
+    the fastest form that gives the same numbers, or, where the package says so, in bfloat16, which moves logits by a few
+    hundredths and takes a fifth of the time.
     """
 
     def __init__(
-        self, *, segmenter: QuickNat | None, judges: Sequence[CardioNet], device: torch.device, sampling: Sampling
+        self,
+        *,
+        segmenter: QuickNat | None,
+        judges: Sequence[CardioNet],
+        device: torch.device,
+        sampling: Sampling,
+        precision: torch.dtype = torch.float32,
     ) -> None:
-        self.device, self.sampling = device, sampling
+        self.device, self.sampling, self.precision = device, sampling, precision
         self._segmenter = segmenter.eval().requires_grad_(False).to(device) if segmenter is not None else None
-        on_cpu = self._segmenter is not None and device.type == "cpu"
-        self._folded = FoldedQuickNat(self._segmenter) if on_cpu and self._segmenter is not None else None
+        self._fast = None if self._segmenter is None else _fast_form(self._segmenter, device, precision)
         self._judges = [judge.eval().requires_grad_(False).to(device) for judge in judges]
 
     def joined(self, further: Networks) -> Networks:
@@ -65,6 +73,7 @@ class Networks:
             judges=[*self._judges, *further._judges],
             device=self.device,
             sampling=self.sampling,
+            precision=self.precision,
         )
 
     @property
@@ -88,13 +97,13 @@ class Networks:
         network = self._segmenter
         use_statistics(network, "stored" if mode == "reference" else "batch")
         if mode != "mc":
-            yield self._asked(inputs, folded=mode == "reference" and preparation == "clinical", told=told)
+            yield self._asked(inputs, fast=mode == "reference" and preparation == "clinical", told=told)
             return
         generator = torch.Generator().manual_seed(self.sampling.seed)
         network.dropout.generator = generator
         try:
             for _ in range(self.sampling.samples):
-                yield self._asked(inputs, folded=False, told=told)
+                yield self._asked(inputs, fast=False, told=told)
         finally:
             network.dropout.generator = None
 
@@ -112,20 +121,29 @@ class Networks:
                     found[index] += float(probability) / len(self._judges)
         return [float(value) for value in found]
 
-    def _asked(self, inputs: Sequence[torch.Tensor], *, folded: bool, told: Counted) -> list[Grey]:
-        network = self._segmenter
-        assert network is not None
+    def _asked(self, inputs: Sequence[torch.Tensor], *, fast: bool, told: Counted) -> list[Grey]:
+        ask = self._fast if fast else self._segmenter
+        assert ask is not None
         found: list[Grey] = []
-        size = GPU_BATCH if folded and self.device.type != "cpu" else 1
-        ask = self._folded if folded and self._folded is not None else network
+        size = GPU_BATCH if fast and self.device.type != "cpu" else 1
         with torch.inference_mode(), _full_precision(self.device):
             for start in range(0, len(inputs), size):
                 batch = torch.cat(list(inputs[start : start + size])).to(self.device)
-                answers = torch.sigmoid(ask(batch)).double().cpu().numpy()
+                answers = torch.sigmoid(ask(batch).float()).double().cpu().numpy()
                 found += list(_pictures(answers))
                 for _ in range(len(answers)):
                     told()
         return found
+
+
+def _fast_form(
+    network: QuickNat, device: torch.device, precision: torch.dtype
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What answers as `network` does with stored statistics, on that device."""
+    if precision != torch.float32:
+        halved = copy.deepcopy(network).to(precision).to(memory_format=torch.channels_last)
+        return lambda pictures: cast(torch.Tensor, halved(pictures.to(precision, memory_format=torch.channels_last)))
+    return FoldedQuickNat(network) if device.type == "cpu" else network
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:

@@ -19,7 +19,7 @@ from echonode.tasks.common.devices import open_device
 from echonode.tasks.mmode import clinical, published
 from echonode.tasks.mmode.examination import Examination
 from echonode.tasks.mmode.net import CardioNet, QuickNat, build
-from echonode.tasks.mmode.networks import MODES, NetworkMode, Networks, Sampling
+from echonode.tasks.mmode.networks import MODES, PRECISIONS, NetworkMode, Networks, Sampling
 from echonode.tasks.mmode.outcome import results_of
 from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, strip_of
 from echonode.tasks.mmode.species import SPECIES, Species, species_of
@@ -65,7 +65,10 @@ def open_runner(package: Package, device: str, threads: int) -> MModeRunner:
         species=None,
         body_mass=None,
     )
-    networks = Networks(segmenter=segmenter, judges=judges, device=place, sampling=_sampling(package))
+    precision = PRECISIONS[_one_of(package, "precision", package.config.get("precision", "float32"), tuple(PRECISIONS))]
+    networks = Networks(
+        segmenter=segmenter, judges=judges, device=place, sampling=_sampling(package), precision=precision
+    )
     return MModeRunner(networks, usual=usual, species=tuple(str(name) for name in package.input.get("species") or ()))
 
 

@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 from echonode.core.errors import CheckpointRefused
 from echonode.tasks.common.checkpoint import checked_state, load_published, shapes_of, without_prefix
 from echonode.tasks.mmode.net import build
-from echonode.tasks.mmode.networks import MODES, Sampling
+from echonode.tasks.mmode.networks import MODES, PRECISIONS, Sampling
 from echonode.tasks.mmode.runner import SAMPLES_MOST
 from echonode.tasks.mmode.species import SPECIES
 
 BESIDE: Final = frozenset({"epoch", "optimizer", "loss", "dice", "mse", "best_dice", "best_mse"})
 STATE: Final = "net_state_dict"
 FORGOTTEN: Final = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
-OPTIONS: Final = ("mode", "samples", "seed", "species")
+OPTIONS: Final = ("mode", "samples", "seed", "species", "precision")
 FURTHER: Final = "further_files"
 ENSEMBLE_MOST: Final = 32
 MILLIMETRES, VOLUMES = ("lvid_d", "lvid_s"), ("edv", "esv")
@@ -35,7 +35,8 @@ MILLIMETRES, VOLUMES = ("lvid_d", "lvid_s"), ("edv", "esv")
 def import_cardionet(source: Path, folder: Path, options: Mapping[str, str]) -> dict[str, Any]:
     """Write quality.safetensors, or quality_1 … for an ensemble of several files; the manifest's tables come back.
 
-    Options: `mode`, reference (default), batchstat or mc; `samples` and `seed` of mc; `species`, mouse or human.
+    Options: `mode`, reference (default), batchstat or mc; `samples` and `seed` of mc; `species`, mouse or human;
+    `precision`, float32 (default) or bfloat16, which is faster and less exact.
 
     Raises:
         CheckpointRefused: an option is unknown, or a file is not such a checkpoint.
@@ -112,7 +113,10 @@ def _tables(title: str, roles: Mapping[str, str], options: Mapping[str, str]) ->
     if mode not in MODES:
         raise CheckpointRefused(f"mode: one of {', '.join(MODES)} is expected, not {mode[:40]!r}")
     usual = Sampling()
-    config: dict[str, Any] = {"mode": mode}
+    precision = options.get("precision", "float32")
+    if precision not in PRECISIONS:
+        raise CheckpointRefused(f"precision: one of {', '.join(PRECISIONS)} is expected, not {precision[:40]!r}")
+    config: dict[str, Any] = {"mode": mode} | ({} if precision == "float32" else {"precision": precision})
     if mode == "mc":
         config |= {
             "samples": _whole(options, "samples", usual.samples, least=2, most=SAMPLES_MOST),

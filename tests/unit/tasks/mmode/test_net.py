@@ -79,6 +79,20 @@ def test_samples_differ_and_come_again_from_their_seed(network: QuickNat) -> Non
     assert network.dropout.generator is None, "nothing is dropped after sampling"
 
 
+def test_half_precision_moves_no_probability_far(network: QuickNat) -> None:
+    """A package may ask for it; the outline must stay where it is."""
+    windows = [255 * _pictures(64, 64).double().numpy()]
+
+    def asked(precision: torch.dtype) -> np.ndarray:
+        networks = Networks(
+            segmenter=network, judges=[], device=torch.device("cpu"), sampling=Sampling(), precision=precision
+        )
+        (found,) = networks.cavity(windows, mode="reference", preparation="clinical", told=lambda: None)
+        return found[0]
+
+    assert np.abs(asked(torch.bfloat16) - asked(torch.float32)).max() < 0.02
+
+
 def test_ensemble_is_the_mean_of_its_probabilities() -> None:
     torch.set_num_threads(1)
     judges = [build("cardionet"), build("cardionet")]
