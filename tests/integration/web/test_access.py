@@ -34,10 +34,10 @@ def test_an_answer_and_its_log_line_carry_the_client_s_id(web: WebProcess) -> No
     assert line["bytes"] == len(answer.body)
 
 
-@pytest.mark.parametrize("given", [None, "short", "x" * 65, "a" * 10 + "<script>", "DOE^JOHN 1970"])
-def test_an_id_that_is_no_id_is_replaced(web: WebProcess, given: str | None) -> None:
-    headers = {} if given is None else {"X-Request-ID": given}
-    assert ID.fullmatch(web.call("GET", "/health/live", headers=headers).headers["x-request-id"])
+def test_an_id_that_is_no_id_is_replaced(web: WebProcess) -> None:
+    for given in (None, "short", "x" * 65, "a" * 10 + "<script>", "DOE^JOHN 1970"):
+        headers = {} if given is None else {"X-Request-ID": given}
+        assert ID.fullmatch(web.call("GET", "/health/live", headers=headers).headers["x-request-id"]), given
 
 
 def test_the_query_of_a_request_is_not_logged(web: WebProcess) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,9 @@ PEERS = "[[peer]]\nname = 'pacs'\nae_title = 'PACS'\nhost = '127.0.0.1'\nport = 
 
 
 @pytest.fixture
-def site(web: WebProcess) -> WebProcess:
+def site(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[WebProcess]:
     """A node with a route, a destination and three workitems, of which one has failed."""
-    web.stop()
+    web = WebProcess(tmp_path / "site", port=free_port())
     (web.config / "peers.toml").write_text(PEERS)
     (web.config / "routes.toml").write_text(ROUTES)
     web.start()
@@ -44,7 +45,8 @@ def site(web: WebProcess) -> WebProcess:
             archive.work.enqueue(connection, requests)
         (item,) = archive.work.claim(kind=WorkKind.RUN, owner="worker", lease_seconds=60, limit=1)
         archive.work.fail(item.id, owner="worker", reason="the probe fell down", exhausted=True)
-    return web
+    yield web
+    web.close()
 
 
 def address(web: WebProcess) -> str:
@@ -113,42 +115,40 @@ def test_a_destination_is_paused_and_goes_on(site: WebProcess, capsys: pytest.Ca
     assert "there is no destination 'pcas'; there are: pacs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "words", "status", "complaint"),
-    [
-        ("GET", "work?limit=0", None, 400, "limit must be"),
-        ("GET", "work?limit=1e9", None, 400, "limit must be"),
-        ("GET", "work?state=lost", None, 400, "is no state of work"),
-        ("GET", "work?kind=joy", None, 400, "is no kind of work"),
-        ("GET", "work?colour=red", None, 400, "unknown word 'colour'"),
-        ("GET", "work/zzz", None, 404, "no workitem 'zzz'"),
-        ("GET", "work/%25", None, 404, "no workitem '%'"),
-        ("GET", "studies/1.2.3", None, 404, "no study has"),
-        ("GET", "studies/..%2f..%2fetc%2fpasswd", None, 404, ""),
-        ("GET", "models/..%2fsecret", None, 404, ""),
-        ("GET", "models/%2e%2e", None, 404, "is no model name"),
-        ("GET", "routes/explain/abc", None, 400, "digits and dots"),
-        ("GET", "nothing", None, 404, ""),
-        ("DELETE", "work/zzz", None, 405, ""),
-        ("POST", "work/zzz/retry", None, 404, "no workitem"),
-        ("POST", "work/zzz/retry?reason=x", None, 400, "takes its words from a JSON body"),
-        ("POST", "work/zzz/cancel", {"reason": 5}, 400, "reason must be text"),
-        ("POST", "requests", {"task": "slow_motion"}, 400, "target is needed"),
-        ("POST", "requests", {"task": "a", "target": "b", "deliver_to": "pacs"}, 400, "must be a list"),
-        ("POST", "requests", ["no", "object"], 400, "must be a JSON object"),
-        ("PUT", "pauses/planet/earth", {}, 400, "cannot be paused"),
-        ("DELETE", "pauses/route/slow", None, 404, "is not paused"),
-        ("POST", "quarantine/99/resubmit", None, 404, "number 99"),
-        ("POST", "conflicts/1.2/resolve", {"keep": "P1"}, 404, "no study"),
-    ],
-)  # fmt: skip
-def test_nonsense_is_answered_in_one_line_and_changes_nothing(
-    site: WebProcess, method: str, path: str, words: Any, status: int, complaint: str
-) -> None:
+NONSENSE: list[tuple[str, str, Any, int, str]] = [
+    ("GET", "work?limit=0", None, 400, "limit must be"),
+    ("GET", "work?limit=1e9", None, 400, "limit must be"),
+    ("GET", "work?state=lost", None, 400, "is no state of work"),
+    ("GET", "work?kind=joy", None, 400, "is no kind of work"),
+    ("GET", "work?colour=red", None, 400, "unknown word 'colour'"),
+    ("GET", "work/zzz", None, 404, "no workitem 'zzz'"),
+    ("GET", "work/%25", None, 404, "no workitem '%'"),
+    ("GET", "studies/1.2.3", None, 404, "no study has"),
+    ("GET", "studies/..%2f..%2fetc%2fpasswd", None, 404, ""),
+    ("GET", "models/..%2fsecret", None, 404, ""),
+    ("GET", "models/%2e%2e", None, 404, "is no model name"),
+    ("GET", "routes/explain/abc", None, 400, "digits and dots"),
+    ("GET", "nothing", None, 404, ""),
+    ("DELETE", "work/zzz", None, 405, ""),
+    ("POST", "work/zzz/retry", None, 404, "no workitem"),
+    ("POST", "work/zzz/retry?reason=x", None, 400, "takes its words from a JSON body"),
+    ("POST", "work/zzz/cancel", {"reason": 5}, 400, "reason must be text"),
+    ("POST", "requests", {"task": "slow_motion"}, 400, "target is needed"),
+    ("POST", "requests", {"task": "a", "target": "b", "deliver_to": "pacs"}, 400, "must be a list"),
+    ("POST", "requests", ["no", "object"], 400, "must be a JSON object"),
+    ("PUT", "pauses/planet/earth", {}, 400, "cannot be paused"),
+    ("DELETE", "pauses/route/slow", None, 404, "is not paused"),
+    ("POST", "quarantine/99/resubmit", None, 404, "number 99"),
+    ("POST", "conflicts/1.2/resolve", {"keep": "P1"}, 404, "no study"),
+]  # fmt: skip
+
+
+def test_nonsense_is_answered_in_one_line_and_changes_nothing(site: WebProcess) -> None:
     before = audited(site)
-    answer = post(site, path, words, method=method)
-    assert answer.status == status, answer.body
-    assert complaint in answer.json["error"]
+    for method, path, words, status, complaint in NONSENSE:
+        answer = post(site, path, words, method=method)
+        assert answer.status == status, (path, answer.body)
+        assert complaint in answer.json["error"], path
     assert audited(site) == before
 
 

@@ -95,8 +95,8 @@ def test_the_document_is_served_with_the_address_that_the_client_used(web: WebPr
     assert document["servers"] == [{"url": f"http://127.0.0.1:{web.port}"}]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_a_client_that_leaves_the_port_out_of_its_host_header_is_led_to_ours(web: WebProcess, host: str) -> None:
+def test_a_client_that_leaves_the_port_out_of_its_host_header_is_led_to_ours(web: WebProcess) -> None:
     """dicomweb-client does; the addresses of bulk data would else point to another server on this machine."""
-    document: Any = web.call("GET", "/api/openapi.json", headers={"Host": host}).json
-    assert document["servers"] == [{"url": f"http://{host}:{web.port}"}]
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        document: Any = web.call("GET", "/api/openapi.json", headers={"Host": host}).json
+        assert document["servers"] == [{"url": f"http://{host}:{web.port}"}]
