@@ -154,8 +154,8 @@ def rate_of(page: Any, expected: float, frames: int) -> float:
     for _ in range(4):
         shown = page.evaluate(PLAYED, 4)
         assert len(shown) > 2, "the loop stands still"
-        steps = {(after[1] - before[1]) % frames for before, after in pairwise(shown)}
-        assert steps == {1}, "frames are left out"
+        steps = [(after[1] - before[1]) % frames for before, after in pairwise(shown)]
+        assert steps.count(1) >= 0.95 * len(steps), f"frames are left out or turn back: {steps}"
         found.append((len(shown) - 1) * 1000 / (shown[-1][0] - shown[0][0]))
         if abs(found[-1] / expected - 1) < 0.05:
             break
