@@ -6,8 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.called import is_dicom
+from echonode.cli.loaded import progress_bar
 from echonode.cli.options import ConfigOption, configuration_if_any, existing
-from echonode.cli.screen import complain, console, duration, quiet_logs, say
+from echonode.cli.screen import complain, duration, quiet_logs, say
 from echonode.core.errors import BadInput, EchonodeError, UnreadableObject
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from echonode.core.package import Package
     from echonode.core.results import Ineligible, Loop
     from echonode.core.settings import NodeSettings
-    from echonode.core.task import Progress, Runner
+    from echonode.core.task import Runner
 
 TASK = "slow_motion"
 SHEET_FRAMES = 48
@@ -187,7 +187,7 @@ def _slow(studio: Studio, source: Path) -> str:
         )
     format_ = studio.format or (Format.DICOM if dicom else Format.MP4)
     clip = _read(studio, source, dicom=dicom)
-    with tempfile.TemporaryDirectory(prefix=".slow-", dir=studio.out) as scratch, _progress(source.name) as progress:
+    with tempfile.TemporaryDirectory(prefix=".slow-", dir=studio.out) as scratch, progress_bar(source.name) as progress:
         ((result,),) = studio.runner.run([clip], [{**studio.parameters, "spool": scratch}], progress)
         if not isinstance(result, Loop):
             raise BadInput(f"{source}: refused: {getattr(result, 'reason', 'the model gave no loop')}")
@@ -312,25 +312,3 @@ def _require_folder(out: Path) -> None:
         raise BadInput(f"{out}: cannot be made a folder: {error.strerror}") from error
     if not os.access(out, os.W_OK):
         raise BadInput(f"{out}: may not be written by this user")
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Progress]:
-    """A bar on a terminal, silence elsewhere."""
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield _silent
-        return
-    from rich.progress import Progress as Bar
-
-    with Bar(console=screen, transient=True) as bar:
-        task = bar.add_task(name, total=None)
-
-        def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield tell
-
-
-def _silent(done: int, total: int) -> None:
-    """Nobody looks."""

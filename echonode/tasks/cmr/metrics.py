@@ -45,10 +45,10 @@ def youden(labels: Values, scores: Values) -> float:
 
 
 def evaluation(truth: Sequence[float], predicted: Sequence[float]) -> Mapping[str, Any]:
-    """AUC with bootstrap 95 % limits and Youden's threshold of these data; None where one class is absent, or no
-    threshold is better than calling nobody positive.
+    """AUC with bootstrap 95 % limits, and Youden's threshold of these data; the tool "metrics".
 
-    The threshold is fitted to the very labels that it is printed beside: it is optimistic. The tool "metrics".
+    None stands where one class is absent, or no threshold is better than calling nobody positive. The threshold is
+    fitted to the very labels that it is printed beside: it is optimistic.
     """
     labels, scores = np.array(truth, np.float64), np.array(predicted, np.float64)
     if not set(labels.tolist()) <= {0.0, 1.0}:
