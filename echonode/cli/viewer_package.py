@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -112,7 +113,11 @@ def _of_folder(folder: Path) -> Iterator[tuple[str, int, _Read]]:
     bare = "dist/" if (folder / "index.html").is_file() else ""
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.is_symlink():
-            yield bare + file.relative_to(folder).as_posix(), file.stat().st_size, lambda file=file: file.open("rb")
+            yield bare + file.relative_to(folder).as_posix(), file.stat().st_size, partial(_opened, file)
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return file.open("rb")
 
 
 def _write(files: Iterator[tuple[str, int, _Read]], page: Path, name: str) -> str:

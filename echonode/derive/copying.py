@@ -45,7 +45,11 @@ def clean(source: Dataset, keyword: str, vr: str) -> Any:
     if not elements.has(source, keyword):
         return None
     if vr == "SQ":
-        items = [item for item in map(clean_item, elements.items(source, keyword)) if len(item)]
+        items = [
+            item
+            for item in (clean_item(each) for each in elements.items(source, keyword) if isinstance(each, Dataset))
+            if len(item)
+        ]
         return Sequence(items) if items else None
     if vr in _BINARY:
         try:

@@ -50,7 +50,7 @@ class VoiWindow:
                 part = (real - low) / span if span else (real > low).astype(np.float64)
             case VoiFunction.LINEAR_EXACT:
                 part = (real - self.centre) / self.width + 0.5
-            case VoiFunction.SIGMOID:
+            case _:
                 part = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (real - self.centre) / self.width, -700, 700)))
         shown: np.ndarray = np.rint(np.clip(part, 0.0, 1.0) * 255.0).astype(np.uint8)
         return shown
