@@ -50,7 +50,7 @@ class Normalisation:
 
     def tensor(self, pictures: Bytes) -> torch.Tensor:
         """(N, 1, H, W) float32 of pictures (N, H, W)."""
-        scaled = torch.from_numpy(np.ascontiguousarray(pictures)).to(torch.float32)[:, None] / 255
+        scaled = torch.from_numpy(pictures.astype(np.float32))[:, None] / 255
         return (scaled - self.mean) / self.std
 
 
