@@ -100,7 +100,7 @@ def test_a_diffusion_file_makes_the_vectors_own_picture(run: Run, denoiser_state
         noise = SeededNoise([document["seed"]], (3, 64, 64), torch.device("cpu"))
         expected = as_levels(list(walk(denoiser, noise, sampler="ancestral"))[-1])[0]
     assert document["mean_level"] == pytest.approx(float(expected.mean()), abs=0.01)
-    assert Image.open(document["picture"]).size == (256, 256)
+    assert np.asarray(Image.open(document["picture"])).shape == (256, 256, 3)
     code, _, errors = run("run", "synthesis", path, "--model", models / "tiny", "--guidance", 2)
     assert code == 2
     assert "without dropped labels" in errors
