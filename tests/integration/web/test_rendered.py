@@ -111,6 +111,7 @@ ONLY_OURS = {"us_mf_h264_mp4_in_dicom", "badVR"}
 """pydicom has no decoder for MPEG, and cannot read Rows and Columns of the wrong VR."""
 
 
+@pytest.mark.slow
 def test_every_transfer_syntax_renders_as_pydicom_decodes_it(site: Site, shared_data: Path) -> None:
     syntaxes = set()
     for path in everything(shared_data):
