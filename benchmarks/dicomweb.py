@@ -156,6 +156,9 @@ def servers(arguments: argparse.Namespace) -> Iterator[list[Server]]:
     sys.path.insert(0, str(arguments.bench))
     import run_peers
 
+    for taken in (DICOM, WEB, run_peers.ORTHANC["HttpPort"], run_peers.ORTHANC["DicomPort"]):
+        if listens(taken):
+            raise SystemExit(f"something listens on port {taken} already: it would be measured instead")
     folder: Path = arguments.work / "servers"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / ORTHANC).mkdir(parents=True)
@@ -208,12 +211,19 @@ def wait_for(port: int) -> None:
     """Wait until something listens."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        if listens(port):
             return
-        except OSError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise SystemExit(f"nothing listens on port {port}")
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def query_table(rows: Sequence[dict], sizes: Sequence[int]) -> str:
