@@ -87,27 +87,41 @@ class Viewport:
             BadInput: the region lies outside the picture.
         """
         part = self._part(frame)
-        rows, columns = part.shape[:2]
-        scale = min(self.width / columns, self.height / rows)
-        scale = scale if self.enlarges else min(scale, 1.0)
-        size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
-        if size == (columns, rows):
+        rows, columns = self._size(*part.shape[:2])
+        if (rows, columns) == part.shape[:2]:
             return np.ascontiguousarray(part)
         picture = Image.fromarray(np.ascontiguousarray(part[..., 0] if part.shape[2] == 1 else part))
-        scaled = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+        scaled = np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR, reducing_gap=3.0))
         return scaled[..., None] if scaled.ndim == 2 else scaled
+
+    def size_of(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of what `fitted` makes of a picture of that size.
+
+        Raises:
+            BadInput: the region lies outside the picture.
+        """
+        down, across, _, _ = self._cut(rows, columns)
+        return self._size(down.stop - down.start, across.stop - across.start)
+
+    def _size(self, rows: int, columns: int) -> tuple[int, int]:
+        scale = min(self.width / columns, self.height / rows)
+        scale = scale if self.enlarges else min(scale, 1.0)
+        return max(round(rows * scale), 1), max(round(columns * scale), 1)
 
     def _part(self, frame: np.ndarray) -> np.ndarray:
         if self.region is None:
             return frame
-        rows, columns = frame.shape[:2]
-        left, top, width, height = self.region
+        down, across, turned, flipped = self._cut(*frame.shape[:2])
+        return frame[down, across][:: -1 if turned else 1, :: -1 if flipped else 1]
+
+    def _cut(self, rows: int, columns: int) -> tuple[slice, slice, bool, bool]:
+        """Rows and columns of the part, and whether it is upside down and mirrored."""
+        left, top, width, height = self.region or (0.0, 0.0, None, None)
         across, flipped = _range(left, columns - left if width is None else width, columns)
         down, turned = _range(top, rows - top if height is None else height, rows)
-        part = frame[down, across]
-        if not part.size:
+        if across.start >= across.stop or down.start >= down.stop:
             raise BadInput(f"the region of the viewport lies outside the picture of {columns} x {rows}")
-        return part[:: -1 if turned else 1, :: -1 if flipped else 1]
+        return down, across, turned, flipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,5 +150,5 @@ AS_STORED = Look()
 
 
 def _range(first: float, length: float, size: int) -> tuple[slice, bool]:
-    begin, end = sorted((first, first + abs(length)))
-    return slice(min(max(math.floor(begin), 0), size), min(max(math.ceil(end), 0), size)), length < 0
+    begin, end = (min(max(edge, 0.0), float(size)) for edge in (first, first + abs(length)))  # the sum may be infinite
+    return slice(math.floor(begin), math.ceil(end)), length < 0

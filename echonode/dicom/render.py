@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 from pydicom.dataset import Dataset
 
-from echonode.core.errors import BadInput, Undecodable
+from echonode.core.errors import BadInput, BudgetExceeded, Undecodable
 from echonode.core.frame_table import FrameTable
 from echonode.core.settings import LimitsSection
 from echonode.dicom import animation, elements, still
@@ -27,6 +27,10 @@ STILLS = ("image/jpeg", "image/png", "image/gif")
 MOVING = ("image/gif", "video/mp4")
 _SAMPLES = 8
 _INTEGERS = 0x7FE00010
+_LARGEST_ENLARGED, _LONGEST_ENLARGED = 1 << 22, 1 << 28
+"""Pixels of a frame, and of all frames, up to which a loop is shown larger than it is stored."""
+_KEPT_BYTES = 1 << 28
+"""Frames of a video that are held until it is their turn, at most."""
 
 
 class Pictures(AbstractContextManager["Pictures"]):
@@ -108,6 +112,8 @@ class Pictures(AbstractContextManager["Pictures"]):
         for index, frame in enumerate(self._video()):
             if wanted[index]:
                 kept[index] = frame
+                if len(kept) > 1 and len(kept) * frame.nbytes > _KEPT_BYTES:
+                    raise BudgetExceeded("too many frames of a video are asked for out of their order")
             while next_one in kept:
                 yield look.fitted(kept[next_one])
                 wanted[next_one] -= 1
@@ -184,6 +190,7 @@ def rendered(pictures: Pictures, media_type: str, look: Look, indices: Sequence[
 
 
 def _moving(pictures: Pictures, media_type: str, look: Look, indices: Sequence[int]) -> bytes:
+    _check_loop(pictures.layout, look, len(indices))
     edges = edges_ms(pictures.times(), indices)
     if media_type == "video/mp4":
         return animation.mp4(pictures.frames(indices, look), edges)
@@ -192,6 +199,16 @@ def _moving(pictures: Pictures, media_type: str, look: Look, indices: Sequence[i
     places = np.unique(np.linspace(0, len(shown) - 1, _SAMPLES).astype(int))
     samples = list(pictures.frames([shown[place] for place in places], look))
     return animation.gif(pictures.frames(shown, look), [each.ticks for each in schedule], samples=samples)
+
+
+def _check_loop(layout: PixelLayout, look: Look, count: int) -> None:
+    """A loop of thumbnails blown up would take the memory and the hours of one that nobody could have stored."""
+    if look.viewport is None:
+        return
+    rows, columns = look.viewport.size_of(layout.rows, layout.columns)
+    stored, shown = layout.rows * layout.columns, rows * columns
+    if shown > stored and (shown > _LARGEST_ENLARGED or shown * count > _LONGEST_ENLARGED):
+        raise BudgetExceeded(f"a loop of {count} frames is not enlarged to {columns} x {rows}")
 
 
 def edges_ms(times: FrameTimes, indices: Sequence[int]) -> list[float]:
