@@ -18,6 +18,7 @@ from echonode.archive.contents import Located
 from echonode.core.errors import BadInput, EchonodeError, NotAcceptable, NotFound
 from echonode.dicom.decode import JPEG, VIDEO
 from echonode.dicom.document import DOCUMENTS, PAGE, PDF, page_of, pdf_of
+from echonode.dicom.json_model import MARK
 from echonode.dicom.look import AS_STORED, Look, Viewport
 from echonode.dicom.render import MOVING, STILLS, open_pictures, rendered
 from echonode.dicom.still import shown_by_browsers
@@ -194,7 +195,7 @@ class Rendering:
         )
         if not found:
             raise NotFound("no such instance is stored")
-        return page_of(json.loads(found[0][2])).encode()
+        return page_of(json.loads(found[0][2].replace(MARK, ""))).encode()  # a raw mark is no JSON
 
     def _parts(self, media_type: str, look: Look, works: Sequence[tuple[Located, Sequence[int] | None]]) -> Response:
         boundary = boundary_of(media_type, str(look), *(located.sha256 for located, _ in works))

@@ -216,6 +216,7 @@ def test_a_picture_can_be_smaller_cut_mirrored_and_windowed(site: Site) -> None:
         "viewport=0,5", "viewport=99999,5", "viewport=1", "viewport=a,b", "viewport=5,5,900,900,2,2", "window=1",
         "window=nan,1,linear", "window=1,0.5,linear", "window=1,1,round", "quality=0", "quality=101", "quality=x",
         "annotation=evil", "iccprofile=none", "viewport=5,5,0,0,0,0", "window=1,inf,linear",
+        "viewport=5,5,1e308,1e308,1e308,1e308", "viewport=5,5,-1e308,0,1,1",
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_in_one_line(site: Site, query: str) -> None:
@@ -314,6 +315,16 @@ def test_a_report_is_a_page_in_which_nothing_runs(site: Site) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "^Ä" in page
     assert site.get(report(), "/thumbnail").status == 406
+
+
+def test_a_report_with_values_that_lie_elsewhere_is_a_page_too(site: Site) -> None:
+    """Scanners put private blobs into their reports."""
+    long = report(text="x" * 70_000)
+    block = long.private_block(0x0011, "ACME", create=True)
+    block.add_new(0x01, "OB", bytes(3000))
+    answer = site.get(site.store(long), "/rendered", "text/html")
+    assert answer.status == 200, answer.body
+    assert "Comment" in answer.body.decode()
 
 
 def test_an_encapsulated_pdf_comes_as_it_is_and_nothing_else_as_one(site: Site) -> None:
