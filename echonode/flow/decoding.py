@@ -92,7 +92,8 @@ class Decoder:
             process.stdin.write(line)
             process.stdin.flush()
             answer = self._read_line(process)
-        except (OSError, TimeoutError) as error:
+        except (OSError, ValueError) as error:  # TimeoutError among them
+            # Whatever it says later must never be taken for the answer to somebody else's job.
             self._end()
             reason = "took too long" if isinstance(error, TimeoutError) else "ended without an answer"
             return {"ok": False, "detail": f"the decoder {reason}"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import BudgetExceeded, NotFound, Undecodable
 from echonode.core.settings import LimitsSection
 from echonode.dicom.transcode import EXPLICIT_LE
-from echonode.flow.decoding import Decoder
+from echonode.flow.decoding import Decoder, _end_process
 from tests.support.waiting import process_is_alive, wait_until
 
 
@@ -88,3 +91,26 @@ def test_the_process_ends_with_its_owner(loop: Path, tmp_path: Path) -> None:
     del decoder
     gc.collect()
     assert not process_is_alive(process)
+
+
+def test_words_that_are_no_answer_are_never_taken_for_one(loop: Path, tmp_path: Path) -> None:
+    """A codec that prints would otherwise shift every later answer to somebody else's job."""
+    decoder = Decoder(limits=LimitsSection(), blobs=LocalBlobs(tmp_path))
+    try:
+        with decoder.transcoded(loop, EXPLICIT_LE):
+            pass
+        assert decoder._process is not None
+        talkative = subprocess.Popen(
+            [sys.executable, "-c", "input(); print('warning', flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        decoder.close()
+        decoder._process, decoder._finalizer = talkative, weakref.finalize(decoder, _end_process, talkative)
+        with pytest.raises(Undecodable), decoder.transcoded(loop, EXPLICIT_LE):
+            pass
+        assert not process_is_alive(talkative.pid)
+        with decoder.transcoded(loop, EXPLICIT_LE) as decoded:
+            assert decoded.stat().st_size > loop.stat().st_size
+    finally:
+        decoder.close()
