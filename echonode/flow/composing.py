@@ -9,7 +9,7 @@ import structlog
 
 from echonode.archive.contents import Content
 from echonode.archive.entry import Entry
-from echonode.core.errors import EchonodeError
+from echonode.core.errors import EchonodeError, StorageUnavailable
 from echonode.core.frame_table import FrameTable
 from echonode.core.query import StoredInstance
 from echonode.core.settings import LimitsSection
@@ -51,6 +51,9 @@ def composer(limits: LimitsSection) -> Callable[[StoredInstance], Content]:
             header = reader(path, offset=stored.dataset_offset, transfer_syntax_uid=syntax, limits=limits)
             return content_of(header, model_of(header), path, transfer_syntax_uid=syntax, limits=limits)
         except (EchonodeError, OSError) as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                # What is made here stays: a disk that fails for a moment must not hide the pixels for ever.
+                raise StorageUnavailable(f"a stored file cannot be read: {error.strerror}") from error
             log.warning("the header of a stored object cannot be read", error=type(error).__name__)
             return Content(metadata=text_of(named_model(stored)), frames=FrameTable())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from echonode.archive.archive import Archive
 from echonode.archive.contents import Located
+from echonode.core.errors import StorageUnavailable
 from echonode.core.settings import LimitsSection
 from echonode.flow.composing import composer
 from tests.support.door import DoorBench, encoded, picture
@@ -118,6 +120,29 @@ def test_what_an_older_version_stored_is_composed_on_first_use_and_kept(door: Do
     finally:
         archive.close()
         database.close()
+
+
+def test_a_disk_that_fails_for_a_moment_hides_no_pixels_for_ever(door: DoorBench) -> None:
+    """What is composed is kept: made of a file that could not be read it would say that there are none."""
+    door.send(picture())
+    before = located(door)
+    with sqlite3.connect(door.root / "echonode.sqlite3") as database:
+        database.execute("DELETE FROM content")
+    database.close()
+    archive = Archive.open(f"sqlite:///{door.root / 'echonode.sqlite3'}", composer=composer(LimitsSection()))
+    find = partial(archive.contents.located, study_uid="1.2.3", series_uid="1.2.3.1", sop_instance_uid="1.2.3.4")
+    aside = before.path.with_suffix(".aside")
+    try:
+        before.path.rename(aside)
+        before.path.mkdir()  # reading fails, and not because the file is gone
+        with pytest.raises(StorageUnavailable):
+            find()
+        assert archive.contents.missing() == ["1.2.3.4"]
+        before.path.rmdir()
+        aside.rename(before.path)
+        assert find() == before
+    finally:
+        archive.close()
 
 
 def test_hidden_objects_are_not_there(door: DoorBench) -> None:
