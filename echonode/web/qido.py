@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.parse import parse_qsl
 
 import orjson
@@ -97,10 +98,11 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def _xml(page: Page) -> tuple[bytes, bytes]:
-    boundary = multipart.boundary_of(multipart.digest(str(answer["00081190"]["Value"]) for answer in page.answers))
+    parts = [native_xml(answer) for answer in page.answers]
+    boundary = multipart.boundary_of(*(hashlib.sha256(part).hexdigest() for part in parts))
     pieces = []
-    for number, answer in enumerate(page.answers):
-        pieces += [multipart.opening(boundary, XML, first=number == 0), native_xml(answer)]
+    for number, part in enumerate(parts):
+        pieces += [multipart.opening(boundary, XML, first=number == 0), part]
     return multipart.content_type(XML, boundary), b"".join([*pieces, multipart.closing(boundary)])
 
 
