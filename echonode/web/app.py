@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
 from echonode.core.errors import EchonodeError
@@ -27,7 +28,7 @@ from echonode.web import (
 )
 from echonode.web.access import Access
 from echonode.web.bounds import Bounds
-from echonode.web.failures import on_echonode_error, on_fault, on_http_exception
+from echonode.web.failures import on_echonode_error, on_fault, on_hangup, on_http_exception
 from echonode.web.services import Services
 from echonode.web.tokens import Gate, TokenBook
 
@@ -42,6 +43,7 @@ def build_app(services: Services) -> Starlette:
         exception_handlers={
             EchonodeError: on_echonode_error,
             HTTPException: on_http_exception,
+            ClientDisconnect: on_hangup,
             Exception: on_fault,
         },
     )

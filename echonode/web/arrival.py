@@ -28,7 +28,7 @@ CLASS_NOT_SUPPORTED, SYNTAX_NOT_SUPPORTED = 0x0122, 0xC122
 """Failure Reasons of PS3.18 I.2.2, the ones that C-STORE would answer too (PS3.4 B.2.3)."""
 MOST_UNDER_WAY = 8
 """Objects of one request that are at the door at the same time."""
-_CHECK_EVERY_BYTES = 64 << 20
+CHECK_EVERY_BYTES = 64 << 20
 _LONGEST_HOLDER = 16
 _STUDY, _CLASS, _INSTANCE = 0x0020000D, 0x00080016, 0x00080018
 log = structlog.get_logger(__name__)
@@ -128,7 +128,7 @@ class Arrival:
         self._meta = meta
         self._failed = False
         self._file, self._part, self._offset, self._size = -1, Path(), 0, 0
-        self._check_at = _CHECK_EVERY_BYTES
+        self._check_at = CHECK_EVERY_BYTES
         self._digest = hashlib.sha256()
         self._limit = arrivals.services.configuration.node.dimse.max_object_bytes
         self._begin()
@@ -166,7 +166,7 @@ class Arrival:
             advice = "raise max_object_bytes under [dimse] in node.toml if such objects are wanted"
             self._fail(OUT_OF_RESOURCES, f"more than {self._limit} bytes", advice=advice)
         elif self._size >= self._check_at:
-            self._check_at = self._size + _CHECK_EVERY_BYTES
+            self._check_at = self._size + CHECK_EVERY_BYTES
             self._checked(lambda: write_all(self._file, piece))
         else:
             try:

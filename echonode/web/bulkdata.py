@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -26,8 +27,11 @@ from echonode.web.frames import FramesEndpoint
 from echonode.web.representation import OCTETS, video_type
 from echonode.web.retrieve import FIXED, METHODS, located
 from echonode.web.services import Services
+from echonode.web.turns import Turns
 
 _PIXEL_DATA = 0x7FE00010
+_MADE_ANEW = SYNTAXES_DEFLATED | {BIG_ENDIAN}
+"""Transfer syntaxes in which no value can be read where it lies."""
 _WHOLE = NATIVE - {BIG_ENDIAN} | VIDEO
 """Transfer syntaxes whose pixel data is one value for a client; of all others it is frames."""
 
@@ -46,6 +50,7 @@ class BulkDataEndpoint:
         self._contents = contents
         self._decoder = decoder
         self._limits = limits
+        self._turns = Turns()
         self._frames = FramesEndpoint(contents, decoder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,13 +63,15 @@ class BulkDataEndpoint:
             return
         kind = video_type(syntax) if steps == (_PIXEL_DATA,) and syntax in VIDEO else OCTETS
         with ExitStack() as stack:
-            path, value = await run_in_threadpool(self._find, item, steps, stack)
+            find = partial(self._find, item, steps, stack)
+            made = syntax in _MADE_ANEW
+            path, value = await (self._turns.take(find) if made else run_in_threadpool(find))
             await _send_value(item, path, value, kind, scope, receive, send)
 
     def _find(self, item: Located, steps: tuple[int, ...], stack: ExitStack) -> tuple[Path, BulkValue]:
         """The file and the place in it. A deflated or big endian object is looked into as Explicit VR Little Endian."""
         path, offset, syntax = item.path, item.dataset_offset, item.transfer_syntax_uid
-        if syntax in SYNTAXES_DEFLATED or syntax == BIG_ENDIAN:
+        if syntax in _MADE_ANEW:
             path = stack.enter_context(self._decoder.transcoded(path, EXPLICIT_LE))
             offset, syntax = 0, EXPLICIT_LE
         return path, find_value(path, offset=offset, transfer_syntax_uid=syntax, steps=steps, limits=self._limits)

@@ -17,7 +17,7 @@ from echonode.dicom.file_meta import FileMeta
 from echonode.dicom.header import EXPLICIT_LITTLE
 from echonode.dicom.json_dataset import PIXEL_DATA, Bulk, encoded_pieces
 from echonode.dicom.xml_dataset import model_of_xml
-from echonode.web.arrival import CANNOT_UNDERSTAND, Arrival, Arrivals, Outcome
+from echonode.web.arrival import CANNOT_UNDERSTAND, CHECK_EVERY_BYTES, Arrival, Arrivals, Outcome
 from echonode.web.parts import PartHeaders, media_type
 
 JSON, XML = "application/dicom+json", "application/dicom+xml"
@@ -61,6 +61,7 @@ class Composed:
         self._documents: list[bytes] = []
         self._document_bytes = 0
         self._bulk: dict[str, list[BulkPart]] = {}
+        self._made_bytes, self._unchecked_bytes = 0, 0
 
     def open_part(self, headers: PartHeaders) -> _DocumentSink | _BulkSink:
         """Where a part's bytes go: metadata is read at the end, bulk goes to disk."""
@@ -79,6 +80,17 @@ class Composed:
         most = self._arrivals.services.web.max_document_bytes
         if self._document_bytes > most:
             raise TooLarge(f"the metadata is longer than web.max_document_bytes = {most}")
+
+    def check_room(self, size: int) -> None:
+        """Account for bulk that arrives.
+
+        Raises:
+            OutOfStorage: the disk has too little room left.
+        """
+        self._unchecked_bytes += size
+        if self._unchecked_bytes >= CHECK_EVERY_BYTES:
+            self._unchecked_bytes = 0
+            self._arrivals.services.ingest.precheck()
 
     def keep_document(self, content: bytes) -> None:
         """One whole metadata part."""
@@ -144,6 +156,7 @@ class Composed:
             gathered = bytearray()
             for piece in encoded_pieces(model, self._find, encapsulated=encapsulated, nesting=nesting):
                 gathered += piece
+                self._count(len(piece))
                 if len(gathered) >= _COPY:
                     arrival.write(bytes(gathered))
                     gathered.clear()
@@ -152,6 +165,13 @@ class Composed:
             arrival.fail(error)
             return
         self._arrivals.finish(arrival.complete)
+
+    def _count(self, size: int) -> None:
+        """Account for what is made: any number of objects may name one part as their bulk."""
+        self._made_bytes += size
+        most = self._arrivals.services.web.max_body_bytes
+        if self._made_bytes > most:
+            raise BudgetExceeded(f"the objects of the request are longer together than web.max_body_bytes = {most}")
 
     def _pixel_parts(self, model: Mapping[str, Any]) -> Sequence[BulkPart]:
         element = model.get(_PIXELS)
@@ -190,6 +210,7 @@ class _BulkSink:
 
     def write(self, piece: memoryview) -> None:
         self._size += len(piece)
+        self._composed.check_room(len(piece))
         while len(piece):
             piece = piece[self._file.write(piece) :]
 

@@ -38,6 +38,11 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
     return refused(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
+async def on_hangup(_request: Request, _error: Exception) -> Response:
+    """The client went away in the middle of its request: nobody hears the answer, and nothing here is at fault."""
+    return refused(400, "the request broke off")
+
+
 async def on_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: the client learns that, the log learns where."""
     LOG.error("a request failed", exc_info=error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from echonode.web.body import FilePieces, Headers, Piece, empty, send_files, sen
 from echonode.web.representation import Representation, of_frames, what_there_is
 from echonode.web.retrieve import FIXED, METHODS, located
 from echonode.web.services import Services
+from echonode.web.turns import Turns
 
 _MOST = 10_000
 _DIGITS = 6
@@ -43,6 +44,8 @@ def frame_numbers(text: str) -> list[int]:
     numbers = [int(part) for part in parts]
     if 0 in numbers:
         raise BadInput("frames are counted from 1")
+    if len(set(numbers)) < len(numbers):  # PS3.18 10.4.1.1.6: each once; one small frame would fill a disk otherwise
+        raise BadInput("a frame is asked for twice")
     return numbers
 
 
@@ -52,6 +55,7 @@ class FramesEndpoint:
     def __init__(self, contents: Contents, decoder: Decoder) -> None:
         self._contents = contents
         self._decoder = decoder
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,7 +103,8 @@ class FramesEndpoint:
         if scope["method"] == "HEAD":
             await empty(send, 200, headers)
             return
-        file, lengths = await run_in_threadpool(self._decoder.frames, item.path, chosen.transfer_syntax_uid, indices)
+        job = partial(self._decoder.frames, item.path, chosen.transfer_syntax_uid, indices)
+        file, lengths = await self._turns.take(job)
         with file:
             offset, spans = 0, []
             for length in lengths:

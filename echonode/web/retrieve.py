@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from echonode.web.body import FilePieces, Hangup, Headers, empty, send_files, se
 from echonode.web.failures import refused
 from echonode.web.representation import DICOM, Representation, of_object, what_there_is
 from echonode.web.services import Services
+from echonode.web.turns import Turns
 
 log = structlog.get_logger(__name__)
 METHODS = ["GET", "HEAD"]
@@ -65,6 +67,7 @@ class InstanceEndpoint:
     def __init__(self, contents: Contents, decoder: Decoder) -> None:
         self._contents = contents
         self._decoder = decoder
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,7 +119,7 @@ class InstanceEndpoint:
             await empty(send, 200, headers)
             return
         try:
-            made = await run_in_threadpool(self._decoder.object, item.path, chosen.transfer_syntax_uid)
+            made = await self._turns.take(partial(self._decoder.object, item.path, chosen.transfer_syntax_uid))
         except EchonodeError as error:
             if not chosen.or_stored:
                 raise
@@ -142,6 +145,7 @@ class GroupEndpoint:
     def __init__(self, contents: Contents, decoder: Decoder) -> None:
         self._contents = contents
         self._decoder = decoder
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -194,7 +198,7 @@ class GroupEndpoint:
         syntax, made = chosen.transfer_syntax_uid, None
         if not chosen.stored:
             try:
-                made = await run_in_threadpool(self._decoder.object, item.path, syntax)
+                made = await self._turns.take(partial(self._decoder.object, item.path, syntax))
             except EchonodeError as error:
                 log.warning("sent as stored", reason=str(error), sop_instance_uid=item.sop_instance_uid)
                 syntax = item.transfer_syntax_uid
