@@ -42,7 +42,7 @@ def answer_find(
         identifier = identifier_of(association, message, context_id)
         matches = find(archive, identifier, root=root, ae_title=desk.configuration.node.node.ae_title)
         for index, match in enumerate(matches):
-            if index % _LOOK_UP_EVERY == 0:
+            if index and index % _LOOK_UP_EVERY == 0:
                 association.look_up(seconds=SEND_SECONDS)
             if cancelled(association, message):
                 respond(association, answer, context_id, status=CANCELLED)

@@ -165,10 +165,14 @@ class GuardedReader(DULServiceProvider):
         return self._noticed(super()._is_transport_event())
 
     def _noticed(self, happened: bool) -> bool:
-        """Look less often at a connection that is quiet: thirty idle workstations would take a whole core."""
+        """Go on at once after something happened: a response is several steps, and a sleep before each made most of the
+        time of a query. Look less often at a connection that is quiet: thirty idle workstations would take a whole core.
+        """
         if happened:
             self._lively_until = time.monotonic() + _LIVELY_SECONDS
-        self._run_loop_delay = _LOOP_SECONDS if self.is_lively else _QUIET_LOOP_SECONDS
+            self._run_loop_delay = 0.0
+        else:
+            self._run_loop_delay = _LOOP_SECONDS if self.is_lively else _QUIET_LOOP_SECONDS
         return happened
 
     def _read_pdu_data(self) -> None:
