@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -69,15 +69,6 @@ class Search:
     fields: Mapping[str, str]
     every: bool = False
     further: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
-    """One page of answers in DICOM JSON, how many there are altogether, and what has to be said with them."""
-
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    total: int = 0
     warnings: tuple[str, ...] = ()
 
 

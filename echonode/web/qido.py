@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -11,19 +13,22 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from echonode.core.errors import BadQuery
+from echonode.core.identity import new_id
 from echonode.core.query import Level
 from echonode.core.text import one_line
 from echonode.dicom.native_xml import native_xml
-from echonode.flow.search import Page, Search, answers, is_short, located, page_warnings, read_search
+from echonode.flow.search import Search, answers, is_short, located, page_warnings, read_search
 from echonode.web import multipart
 from echonode.web.address import base_url, host_of
-from echonode.web.body import Headers, empty, send_bytes
+from echonode.web.body import Hangup, Headers, empty, send_bytes, start
 from echonode.web.failures import refused
 from echonode.web.metadata import JSON, XML, media_of
 from echonode.web.services import Services
 
 FEW = 64
 """Answers that are put together without leaving the event loop, where an index leads to them."""
+AT_ONCE = 128
+"""Answers that are in memory at the same time when there are many."""
 
 
 def routes(services: Services) -> list[BaseRoute]:
@@ -62,32 +67,87 @@ class _Search:
             series_uid=scope["path_params"].get("series"),
             most=self._web.max_results,
         )
-        page = await self._page(search, base_url(scope, self._web))
-        headers: Headers = [(b"x-total-count", b"%d" % page.total), (b"vary", b"accept")]
-        if page.warnings:
-            headers.append((b"warning", b", ".join(_warning(each, scope) for each in page.warnings[:8])))
-        if media == JSON:
-            content_type, content = JSON.encode(), orjson.dumps(page.answers)
-        else:
-            content_type, content = await run_in_threadpool(_xml, page)
-        headers.append((b"content-type", content_type))
+        rows, total = await self._located(search)
+        headers: Headers = [(b"x-total-count", b"%d" % total), (b"vary", b"accept")]
+        warnings = page_warnings(search, shown=len(rows), total=total, most=self._web.max_results)
+        if warnings:
+            headers.append((b"warning", b", ".join(_warning(each, scope) for each in warnings[:8])))
+        form = _Json() if media == JSON else _Xml()
+        headers.append((b"content-type", form.content_type))
+        told = partial(self._told, search, form, base_url(scope, self._web))
         if scope["method"] == "HEAD":
             await empty(send, 200, headers)
+        elif len(rows) <= FEW and media == JSON:
+            await send_bytes(send, 200, headers, form.opening + told(rows) + form.closing)
+        elif len(rows) <= FEW:
+            await send_bytes(send, 200, headers, await run_in_threadpool(told, rows) + form.closing)
         else:
-            await send_bytes(send, 200, headers, content)
+            await self._stream(receive, send, headers, rows, told, form)
 
-    async def _page(self, search: Search, base: str) -> Page:
-        archive = self._archive
-        if is_short(archive, search):
-            rows, total = located(archive, search)
-        else:
-            rows, total = await run_in_threadpool(located, archive, search)
-        if len(rows) <= FEW:
-            found = answers(archive, search, rows, base=base)
-        else:
-            found = await run_in_threadpool(answers, archive, search, rows, base=base)
-        warnings = page_warnings(search, shown=len(rows), total=total, most=self._web.max_results)
-        return Page(answers=found, total=total, warnings=warnings)
+    async def _located(self, search: Search) -> tuple[list[int], int]:
+        if is_short(self._archive, search):
+            return located(self._archive, search)
+        return await run_in_threadpool(located, self._archive, search)
+
+    def _told(self, search: Search, form: _Json | _Xml, base: str, rows: Sequence[int]) -> bytes:
+        return form.written(answers(self._archive, search, rows, base=base))
+
+    async def _stream(
+        self,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        rows: Sequence[int],
+        told: Callable[[Sequence[int]], bytes],
+        form: _Json | _Xml,
+    ) -> None:
+        """Some at a time: ten thousand answers with everything that is known would be gigabytes of objects at once."""
+        await start(send, 200, headers)
+        gone = Hangup(receive)
+        try:
+            for begin in range(0, len(rows), AT_ONCE):
+                if gone.is_so:
+                    return
+                piece = await run_in_threadpool(told, rows[begin : begin + AT_ONCE])
+                piece = piece if begin else form.opening + piece
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": form.closing})
+        finally:
+            await gone.end()
+
+
+class _Json:
+    """Answers as one array."""
+
+    content_type, opening, closing = JSON.encode(), b"[", b"]"
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def written(self, found: list[dict[str, Any]]) -> bytes:
+        text = orjson.dumps(found)[1:-1]
+        between = b"," if self._begun and text else b""
+        self._begun = self._begun or bool(text)
+        return between + text
+
+
+class _Xml:
+    """Answers as parts, between boundaries that nobody can know before."""
+
+    opening = b""
+
+    def __init__(self) -> None:
+        self._boundary = multipart.boundary_of(new_id())
+        self.content_type = multipart.content_type(XML, self._boundary)
+        self.closing = multipart.closing(self._boundary)
+        self._begun = False
+
+    def written(self, found: list[dict[str, Any]]) -> bytes:
+        pieces = []
+        for answer in found:
+            pieces += [multipart.opening(self._boundary, XML, first=not self._begun), native_xml(answer)]
+            self._begun = True
+        return b"".join(pieces)
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -95,15 +155,6 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:  # undecodable escapes, letters beyond ASCII that are not escaped, too many of them
         raise BadQuery("the query is no list of name=value in escaped UTF-8") from error
-
-
-def _xml(page: Page) -> tuple[bytes, bytes]:
-    parts = [native_xml(answer) for answer in page.answers]
-    boundary = multipart.boundary_of(*(hashlib.sha256(part).hexdigest() for part in parts))
-    pieces = []
-    for number, part in enumerate(parts):
-        pieces += [multipart.opening(boundary, XML, first=number == 0), part]
-    return multipart.content_type(XML, boundary), b"".join([*pieces, multipart.closing(boundary)])
 
 
 def _warning(text: str, scope: Scope) -> bytes:

@@ -14,10 +14,11 @@ from pydicom.dataset import Dataset
 
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import OutOfStorage
+from echonode.dicom.part10 import part10_head
 from echonode.web.composed import Composed
 from tests.integration.web.conftest import StartWeb
 from tests.support.dimse import US
-from tests.support.door import encoded, picture
+from tests.support.door import EXPLICIT, encoded, picture
 from tests.support.stow import STUDIES, failures, multipart, stored_uids
 from tests.support.waiting import wait_until
 from tests.support.web import WebProcess
@@ -139,3 +140,37 @@ def test_a_client_that_goes_away_in_the_middle_is_no_fault_of_ours(web: WebProce
     log = [json.loads(line) for line in web.log.read_text().splitlines()]
     assert [line["event"] for line in log if line["level"] == "error"] == []
     assert web.files("parts") == []
+
+
+def test_everything_of_many_objects_is_told_in_flat_memory(web: WebProcess) -> None:
+    """As Python objects it would be twenty times as much as on the wire."""
+    objects = []
+    for number in range(300):
+        dataset = picture(f"1.2.3.{number + 10}")
+        block = dataset.private_block(0x0011, "ACME", create=True)
+        for element in range(250):
+            block.add_new(element, "LO", f"a value of element {element} of object {number}".ljust(64, "."))
+        objects.append(
+            part10_head(sop_class_uid="", sop_instance_uid="", transfer_syntax_uid=EXPLICIT) + encoded(dataset)
+        )
+    for begin in range(0, 300, 100):
+        body, headers = multipart(*objects[begin : begin + 100])
+        assert web.call("POST", STUDIES, body=body, headers=headers).status == 200
+    web.call("GET", f"{STUDIES}/1.2.3/instances?includefield=all&limit=100")
+    before = web.peak()
+    answer = web.call("GET", f"{STUDIES}/1.2.3/instances?includefield=all")
+    uids = [each["00080018"]["Value"][0] for each in answer.json]
+    assert sorted(uids) == sorted(f"1.2.3.{number + 10}" for number in range(300))
+    assert (answer.headers["x-total-count"], "001110FA" in answer.json[-1], "00111001" in answer.json[-1]) == (
+        "300",
+        False,
+        True,
+    )
+    accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+    parts = web.call("GET", f"{STUDIES}/1.2.3/instances?includefield=all", headers=accept)
+    boundary = parts.headers["content-type"].partition("boundary=")[2].encode()
+    assert parts.body.count(b"--" + boundary + b"\r\n") == 300
+    assert parts.body.endswith(b"--" + boundary + b"--\r\n")
+    again = web.call("GET", f"{STUDIES}/1.2.3/instances", headers=accept)
+    assert boundary not in again.headers["content-type"].encode(), "who stores an object must not know the boundary"
+    assert web.peak() - before < 64 * MIB
