@@ -54,10 +54,11 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=4.0, help="seconds of one measurement, at most")
     parser.add_argument("--small", type=int, default=400, help="stills of 256 KB")
     parser.add_argument("--clip", type=int, default=60, help="JPEG clips of 5 MB")
+    parser.add_argument("--again", action="store_true", help="query what the last run left, at the last size only")
     parser.add_argument("--ops", default="", help="some of bench_wado's operations")
     arguments = parser.parse_args()
     arguments.bench, arguments.work = arguments.bench.resolve(), arguments.work.resolve()
-    sizes = [int(size) for size in arguments.sizes.split(",")]
+    sizes = [int(size) for size in arguments.sizes.split(",")][-1 if arguments.again else 0 :]
     if "query" in arguments.parts:
         print(query_table(queries(arguments, sizes), sizes), flush=True)
     if "retrieve" in arguments.parts:
@@ -70,7 +71,7 @@ def queries(arguments: argparse.Namespace, sizes: Sequence[int]) -> list[dict]:
     results, loaded = [], 0
     with servers(arguments) as both:
         for size in sizes:
-            for server in both:
+            for server in both if not arguments.again else ():
                 load(arguments, server, data, skip=loaded, count=size - loaded)
             loaded = size
             for number in range(arguments.rounds):
@@ -160,9 +161,11 @@ def servers(arguments: argparse.Namespace) -> Iterator[list[Server]]:
         if listens(taken):
             raise SystemExit(f"something listens on port {taken} already: it would be measured instead")
     folder: Path = arguments.work / "servers"
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / ORTHANC).mkdir(parents=True)
-    config = configured(folder / ECHONODE)
+    if not arguments.again:
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / ORTHANC).mkdir(parents=True)
+        configured(folder / ECHONODE)
+    config = folder / ECHONODE / "config"
     orthanc, port, title, environment = run_peers.SERVERS["orthanc-favsync"]
     commands = {
         ORTHANC: ([part.replace("{D}", str(folder / ORTHANC)) for part in orthanc], environment),
@@ -193,8 +196,8 @@ def servers(arguments: argparse.Namespace) -> Iterator[list[Server]]:
             process.wait(60)
 
 
-def configured(folder: Path) -> Path:
-    """A configuration for a node without routes that lets the load generators in."""
+def configured(folder: Path) -> None:
+    """Write a configuration for a node without routes that lets the load generators in."""
     config = folder / "config"
     config.mkdir(parents=True)
     models = Path(__file__).resolve().parents[1] / "models"
@@ -204,7 +207,6 @@ def configured(folder: Path) -> Path:
     )
     (config / "peers.toml").write_text('allow_unknown = true\nunknown_rights = ["store", "query", "retrieve"]\n')
     (config / "routes.toml").write_text("")
-    return config
 
 
 def wait_for(port: int) -> None:

@@ -107,8 +107,8 @@ def _even(text: str, padding: bytes) -> bytes:
     return value + padding if len(value) % 2 else value
 
 
-def response(command: Command, *, status: int, comment: str = "") -> bytes:
-    """The encoded command set that answers `command`, without a data set.
+def response(command: Command, *, status: int, comment: str = "", has_data_set: bool = False) -> bytes:
+    """The encoded command set that answers `command`; `has_data_set` when an Identifier follows.
 
     The Affected SOP Instance UID is repeated only as the peer wrote it, and only when it is short enough to be one.
     """
@@ -117,7 +117,7 @@ def response(command: Command, *, status: int, comment: str = "") -> bytes:
         parts.append(_element(0x0002, _even(command.sop_class_uid, b"\0")))
     parts.append(_element(0x0100, struct.pack("<H", (command.field | RESPONSE) & 0xFFFF)))
     parts.append(_element(0x0120, struct.pack("<H", command.message_id)))
-    parts.append(_element(0x0800, struct.pack("<H", NO_DATA_SET)))
+    parts.append(_element(0x0800, struct.pack("<H", 0 if has_data_set else NO_DATA_SET)))
     parts.append(_element(0x0900, struct.pack("<H", status)))
     if comment:
         parts.append(_element(0x0902, _even(comment[:64], b" ")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import structlog
 from pynetdicom.dimse_primitives import C_FIND
@@ -16,7 +16,7 @@ from echonode.dimse.responding import (
     SEND_SECONDS,
     cancelled,
     identifier_of,
-    respond,
+    respond_find,
     root_of,
     status_of,
 )
@@ -34,9 +34,6 @@ def answer_find(
     Raises:
         OSError: the association broke.
     """
-    answer: Any = C_FIND()
-    answer.MessageIDBeingRespondedTo = message.MessageID
-    answer.AffectedSOPClassUID = message.AffectedSOPClassUID
     root = cast(Literal["patient", "study"], root_of(association, context_id))
     try:
         identifier = identifier_of(association, message, context_id)
@@ -45,14 +42,14 @@ def answer_find(
             if index and index % _LOOK_UP_EVERY == 0:
                 association.look_up(seconds=SEND_SECONDS)
             if cancelled(association, message):
-                respond(association, answer, context_id, status=CANCELLED)
+                respond_find(association, message, context_id, status=CANCELLED)
                 return
-            respond(association, answer, context_id, status=PENDING, identifier=match)
+            respond_find(association, message, context_id, status=PENDING, identifier=match)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - the edge of one query: the peer gets a status, the association lives
         status, comment = status_of(error)
         log.warning("query failed", status=f"{status:04X}H", error=type(error).__name__)
-        respond(association, answer, context_id, status=status, comment=comment)
+        respond_find(association, message, context_id, status=status, comment=comment)
         return
-    respond(association, answer, context_id, status=0x0000)
+    respond_find(association, message, context_id, status=0x0000)
