@@ -173,4 +173,4 @@ def test_everything_of_many_objects_is_told_in_flat_memory(web: WebProcess) -> N
     assert parts.body.endswith(b"--" + boundary + b"--\r\n")
     again = web.call("GET", f"{STUDIES}/1.2.3/instances", headers=accept)
     assert boundary not in again.headers["content-type"].encode(), "who stores an object must not know the boundary"
-    assert web.peak() - before < 64 * MIB
+    assert web.peak() - before < 40 * MIB
