@@ -80,7 +80,8 @@ class WebSection(Section):
     )
     allowed_origins: tuple[str, ...] = Field((), description="origins of pages that may call the node (CORS)")
     viewer: str = Field(
-        "", description="folder of a viewer's page, served under /viewer; relative to this file's folder; empty for none"
+        "",
+        description="folder of a viewer's page, served under /viewer; relative to this file's folder; empty for none",
     )
     max_body_bytes: int = Field(8 * GiB, ge=MiB, description="largest body of a STOW-RS request")
     max_document_bytes: int = Field(64 * MiB, ge=65536, description="largest JSON or XML document of a request")
