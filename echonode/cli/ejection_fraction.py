@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from echonode.cli.options import ConfigOption, JsonOption, existing
+from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption, existing
 from echonode.cli.screen import Column, quiet_logs
 from echonode.core.errors import BadInput
 
@@ -23,10 +23,7 @@ def ejection_fraction_command(
         ),
     ],
     model: Annotated[str, typer.Option(metavar="NAME", help="Model package, or its folder.")],
-    preparation: Annotated[
-        str | None,
-        typer.Option(metavar="MODE", help="published, clinical, or both with a comma; the package's when not given."),
-    ] = None,
+    preparation: PreparationOption = None,
     clips: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Clips a loop; the package's when not given.")
     ] = None,
@@ -44,10 +41,8 @@ def ejection_fraction_command(
     out: Annotated[Path | None, typer.Option(metavar="CSV", help="Where the predictions go, with --manifest.")] = None,
     split: Annotated[str | None, typer.Option(help="Only the videos of this split of the manifest.")] = None,
     view: Annotated[str | None, typer.Option(help="What the loops show, where their headers do not tell: A4C.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=1, max=1000, help="Frames a second; the file's own when not given.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    fps: FpsOption = None,
+    device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

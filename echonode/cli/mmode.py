@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.called import dicom_files
-from echonode.cli.options import ConfigOption, JsonOption
+from echonode.cli.options import ConfigOption, DeviceOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, quiet_logs
 from echonode.core.errors import EchonodeError
 
@@ -62,10 +62,7 @@ def mmode_command(
     species: Annotated[
         Subject | None, typer.Option(help="Whose heart it is; what the header or the mass tells when not given.")
     ] = None,
-    preparation: Annotated[
-        str | None,
-        typer.Option(metavar="MODE", help="published, clinical, or both with a comma; the package's when not given."),
-    ] = None,
+    preparation: PreparationOption = None,
     mode: Annotated[
         NetworkMode | None, typer.Option(help="How the networks are run; as the package says when not given.")
     ] = None,
@@ -75,7 +72,7 @@ def mmode_command(
     layout: Annotated[
         Layout, typer.Option("--write", "-w", help="What a line of the table is: a beat, or a file.")
     ] = Layout.STATS,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -40,6 +40,14 @@ NodeOption = Annotated[
         show_default=False,
     ),
 ]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda:0.")]
+PreparationOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODE", help="published, clinical, or both with a comma; the package's when not given."),
+]
+FpsOption = Annotated[
+    float | None, typer.Option(min=1, max=1000, help="Frames a second; the file's own when not given.")
+]
 ToOption = Annotated[
     str, typer.Option("--to", metavar="AET@HOST:PORT", help="The other side, or the name of a peer in peers.toml.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli.options import ConfigOption, JsonOption
+from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, quiet_logs
 from echonode.core.errors import BadInput, EchonodeError
 
@@ -28,10 +28,7 @@ def segmentation_command(
         list[Path], typer.Argument(metavar="PATH...", help="DICOM, AVI or MP4 files, pictures, or folders of them.")
     ],
     model: Annotated[str, typer.Option(metavar="NAME", help="Model package, or its folder.")],
-    preparation: Annotated[
-        str | None,
-        typer.Option(metavar="MODE", help="published, clinical, or both with a comma; the package's when not given."),
-    ] = None,
+    preparation: PreparationOption = None,
     frames: Annotated[
         str | None, typer.Option(metavar="LIST", help="Frames, counted from 0, as 0,12; all when not given.")
     ] = None,
@@ -39,10 +36,8 @@ def segmentation_command(
         Path | None, typer.Option(metavar="DIR", help="Write a PNG label map of every frame into this folder.")
     ] = None,
     view: Annotated[str | None, typer.Option(help="What it shows, where the header does not tell: A4C.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=1, max=1000, help="Frames a second; the file's own when not given.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    fps: FpsOption = None,
+    device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

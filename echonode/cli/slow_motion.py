@@ -16,7 +16,7 @@ import typer
 
 from echonode.cli.called import is_dicom
 from echonode.cli.loaded import progress_bar
-from echonode.cli.options import ConfigOption, configuration_if_any, existing
+from echonode.cli.options import ConfigOption, DeviceOption, configuration_if_any, existing
 from echonode.cli.screen import complain, duration, quiet_logs, say
 from echonode.core.errors import BadInput, EchonodeError, UnreadableObject
 
@@ -86,7 +86,7 @@ def slow_motion_command(
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="Model package.")] = "optical-flow",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    device: DeviceOption = "auto",
     fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second of a folder of pictures.")] = 30.0,
     mark: Annotated[Mark, typer.Option(help="Frames that carry the marking.")] = Mark.ALL,
     timing: Annotated[

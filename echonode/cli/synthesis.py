@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from echonode.cli.options import ConfigOption, JsonOption, existing
+from echonode.cli.options import ConfigOption, DeviceOption, JsonOption, existing
 from echonode.cli.screen import Column, complain, quiet_logs, show_rows
 from echonode.core.errors import BadInput
 
@@ -52,7 +52,7 @@ def synthesis_command(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Weight of the labels, where training dropped some; 1 is none.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

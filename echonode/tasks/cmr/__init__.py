@@ -11,7 +11,7 @@ TASK = TaskSpec(
     importers={"cmr-r2plus1d": "echonode.tasks.cmr.upstream:import_cmr"},
     parity="echonode.tasks.cmr.parity:check",
     tools={
-        "read": "echonode.tasks.cmr.runner:read",
+        "read": "echonode.tasks.common.reading:read",
         "metrics": "echonode.tasks.cmr.metrics:evaluation",
     },
     level="instance",

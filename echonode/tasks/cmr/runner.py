@@ -24,6 +24,7 @@ from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import keep_float32, open_device
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
+from echonode.tasks.common.reading import run_each
 
 ROLE, ARCHITECTURE = "classifier", "r2plus1d-18"
 
@@ -58,14 +59,6 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
     )
 
 
-def read(
-    runner: CmrRunner, clip: Clip, parameters: Mapping[str, Any], progress: Progress
-) -> tuple[tuple[Result, ...], Mapping[str, Any]]:
-    """The results of one clip, and beside them what each part of it gave, as JSON values; the tool "read"."""
-    reading = runner.read(clip, parameters, progress)
-    return ((reading,), {}) if isinstance(reading, Ineligible) else (reading.results(), reading.details())
-
-
 class CmrRunner:
     """A Runner. Parameters: `preparation` (the package's); `clips`, in clinical mode: published has one."""
 
@@ -85,12 +78,7 @@ class CmrRunner:
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
         """One Measurement or one Ineligible for each clip, in order."""
-        results: list[tuple[Result, ...]] = []
-        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
-            reading = self.read(clip, asked, _silent)
-            results.append((reading,) if isinstance(reading, Ineligible) else reading.results())
-            progress(index + 1, len(clips))
-        return results
+        return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
         """The reading of one clip, or why there is none."""
@@ -134,7 +122,3 @@ class CmrRunner:
             colour = bool(self._contract.get("colour", False))
             return prepare.clinical(clip, self._convention, clips=clips, colour=colour)
         return prepare.published(clip, self._convention)
-
-
-def _silent(done: int, total: int) -> None:
-    """Clips of one loop are not told: a batch is told by its loops."""

@@ -22,12 +22,9 @@ def refusal_of_clip(clip: Clip, contract: Mapping[str, Any], *, by_time: bool) -
     count = len(clip.frames)
     if count < 2:
         return Ineligible(reason="it is a still image: nothing moves in it", code="still")
-    modes = tuple(contract.get("modes") or ())
-    if modes and clip.mode not in modes:
-        reason = f"the model takes {' or '.join(str(mode) for mode in modes)}; this is {clip.mode}"
-        return Ineligible(reason=reason, code="mode")
-    if not contract.get("colour", True) and clip.mode in COLOURED:
-        return Ineligible(reason=f"the model takes no colour Doppler; this is {clip.mode}", code="colour")
+    refusal = refusal_of_mode(clip, contract)
+    if refusal is not None:
+        return refusal
     fewest = max(int(contract.get("frames_min") or 1), int(contract.get("frames_per_beat_min") or 1))
     if count < fewest:
         return Ineligible(reason=f"the model needs {fewest} frames or more; this has {count}", code="frames")
@@ -35,6 +32,17 @@ def refusal_of_clip(clip: Clip, contract: Mapping[str, Any], *, by_time: bool) -
         reason = "the source does not tell when its frames were taken; the frame rate must be stated"
         return Ineligible(reason=reason, code="untimed") if by_time else None
     return _refusal_by_time(clip, contract)
+
+
+def refusal_of_mode(clip: Clip, contract: Mapping[str, Any]) -> Ineligible | None:
+    """Why what the clip shows, tissue or flow, is not for the model, or None."""
+    modes = tuple(contract.get("modes") or ())
+    if modes and clip.mode not in modes:
+        reason = f"the model takes {' or '.join(str(mode) for mode in modes)}; this is {clip.mode}"
+        return Ineligible(reason=reason, code="mode")
+    if not contract.get("colour", True) and clip.mode in COLOURED:
+        return Ineligible(reason=f"the model takes no colour Doppler; this is {clip.mode}", code="colour")
+    return None
 
 
 def _refusal_by_time(clip: Clip, contract: Mapping[str, Any]) -> Ineligible | None:

@@ -14,7 +14,7 @@ TASK = TaskSpec(
     },
     parity="echonode.tasks.ejection_fraction.parity:check",
     tools={
-        "read": "echonode.tasks.ejection_fraction.runner:read",
+        "read": "echonode.tasks.common.reading:read",
         "metrics": "echonode.tasks.ejection_fraction.metrics:evaluation",
         "starts": "echonode.tasks.ejection_fraction.start_indexes:read_start_indexes",
     },

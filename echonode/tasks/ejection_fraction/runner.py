@@ -15,6 +15,7 @@ from echonode.core.results import Ineligible, Result
 from echonode.core.task import Progress
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
+from echonode.tasks.common.reading import run_each
 from echonode.tasks.ejection_fraction import prepare
 from echonode.tasks.ejection_fraction.convention import Convention
 from echonode.tasks.ejection_fraction.estimator import Estimate, Estimator, open_estimator
@@ -40,14 +41,6 @@ def open_runner(package: Package, device: str, threads: int) -> EjectionFraction
     )
 
 
-def read(
-    runner: EjectionFractionRunner, clip: Clip, parameters: Mapping[str, Any], progress: Progress
-) -> tuple[tuple[Result, ...], Mapping[str, Any]]:
-    """The results of one clip, and beside them what each part of it gave, as JSON values; the tool "read"."""
-    reading = runner.read(clip, parameters, progress)
-    return ((reading,), {}) if isinstance(reading, Ineligible) else (reading.results(), reading.details())
-
-
 class EjectionFractionRunner:
     """A Runner. Parameters: `preparation` (the package's), `clips`; published mode also takes `starts` and `seed`."""
 
@@ -63,12 +56,7 @@ class EjectionFractionRunner:
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
         """One Measurement (an Embedding, where the networks give no more) or one Ineligible for each clip, in order."""
-        results: list[tuple[Result, ...]] = []
-        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
-            reading = self.read(clip, asked, _silent)
-            results.append((reading,) if isinstance(reading, Ineligible) else reading.results())
-            progress(index + 1, len(clips))
-        return results
+        return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
         """The reading of one clip, or why there is none."""
@@ -116,7 +104,3 @@ class EjectionFractionRunner:
             colour = bool(self._contract.get("colour", False))
             return prepare.clinical(clip, self._convention, clips=clips, colour=colour)
         return prepare.published(clip, self._convention, clips=clips, starts=starts, seed=seed)
-
-
-def _silent(done: int, total: int) -> None:
-    """Clips of one loop are not told: a batch is told by its loops."""

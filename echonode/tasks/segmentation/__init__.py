@@ -10,6 +10,6 @@ TASK = TaskSpec(
     runner="echonode.tasks.segmentation.runner:open_runner",
     importers={"camus-unet": "echonode.tasks.segmentation.upstream:import_camus_unet"},
     parity="echonode.tasks.segmentation.parity:check",
-    tools={"read": "echonode.tasks.segmentation.runner:read"},
+    tools={"read": "echonode.tasks.common.reading:read"},
     level="instance",
 )

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from echonode.core.clip import Clip, Mode
+from echonode.core.clip import Clip
 from echonode.core.errors import BadInput, PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Result
 from echonode.core.task import Progress
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.eligibility import refusal_of_mode
 from echonode.tasks.common.inputs import preparation_of
+from echonode.tasks.common.reading import run_each
 from echonode.tasks.segmentation.net import ARCHITECTURE, CamusUnet, build
 from echonode.tasks.segmentation.prepare import (
     Normalisation,
@@ -31,7 +33,6 @@ from echonode.tasks.segmentation.reading import Reading
 
 ROLE: Final = "segmentation"
 BATCH: Final = 16
-COLOURED: Final = frozenset({Mode.COLOUR, Mode.COLOUR_M_MODE, Mode.TDI})
 
 
 def open_runner(package: Package, device: str, threads: int) -> SegmentationRunner:
@@ -56,14 +57,6 @@ def open_runner(package: Package, device: str, threads: int) -> SegmentationRunn
     )
 
 
-def read(
-    runner: SegmentationRunner, clip: Clip, parameters: Mapping[str, Any], progress: Progress
-) -> tuple[tuple[Result, ...], Mapping[str, Any]]:
-    """The results of one clip, and beside them the areas in every frame, as JSON values; the tool "read"."""
-    reading = runner.read(clip, parameters, progress)
-    return ((reading,), {}) if isinstance(reading, Ineligible) else (reading.results(), reading.details())
-
-
 class SegmentationRunner:
     """A Runner. Parameters: `preparation` (the package's); `frames`, numbers from 0 of those looked at (all)."""
 
@@ -81,12 +74,7 @@ class SegmentationRunner:
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
         """A LabelMap with its Measurements, or one Ineligible, for each clip, in order."""
-        results: list[tuple[Result, ...]] = []
-        for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
-            reading = self.read(clip, asked, _silent)
-            results.append((reading,) if isinstance(reading, Ineligible) else reading.results())
-            progress(index + 1, len(clips))
-        return results
+        return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
         """The reading of one clip, or why there is none."""
@@ -95,7 +83,7 @@ class SegmentationRunner:
             frames = _frames_of(parameters, len(clip.frames))
         except BadInput as error:
             return Ineligible(reason=str(error), code="parameters")
-        refusal = self._refusal(clip)
+        refusal = refusal_of_mode(clip, self._contract)
         if refusal is not None:
             return refusal
         shape = (clip.frames.shape[1], clip.frames.shape[2])
@@ -123,15 +111,6 @@ class SegmentationRunner:
         found: NDArray[np.uint8] = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
         return found
 
-    def _refusal(self, clip: Clip) -> Ineligible | None:
-        modes = tuple(self._contract.get("modes") or ())
-        if modes and clip.mode not in modes:
-            reason = f"the model takes {' or '.join(str(mode) for mode in modes)}; this is {clip.mode}"
-            return Ineligible(reason=reason, code="mode")
-        if not self._contract.get("colour", True) and clip.mode in COLOURED:
-            return Ineligible(reason=f"the model takes no colour Doppler; this is {clip.mode}", code="colour")
-        return None
-
 
 def _frames_of(parameters: Mapping[str, Any], count: int) -> list[int]:
     asked = parameters.get("frames")
@@ -141,7 +120,3 @@ def _frames_of(parameters: Mapping[str, Any], count: int) -> list[int]:
     if not sound or any(type(index) is not int or not 0 <= index < count for index in asked):
         raise BadInput(f"frames: numbers from 0 to {count - 1} are expected, not {str(asked)[:80]}")
     return sorted(set(asked))
-
-
-def _silent(done: int, total: int) -> None:
-    """Frames of one loop are not told: a batch is told by its loops."""

@@ -19,6 +19,7 @@ from echonode.core.task import Progress
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.inputs import whole_of
+from echonode.tasks.common.reading import silent
 from echonode.tasks.synthesis.blocks import Labels
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
 from echonode.tasks.synthesis.marking import marked
@@ -148,7 +149,7 @@ class SynthesisRunner:
             base = whole_of(parameters, "seed", 0, least=0, most=LARGEST_SEED) or 0
             number = whole_of(parameters, "number", 0, least=0, most=1_000_000) or 0
             seed = image_seed(base, name=clip.source.name, number=number)
-            (picture,) = self.sampled([clip.frames[0, :, :, 0]], seeds=[seed], asked=asked, progress=_silent)
+            (picture,) = self.sampled([clip.frames[0, :, :, 0]], seeds=[seed], asked=asked, progress=silent)
         except BadInput as error:
             return Ineligible(reason=str(error), code="parameters")
         shown = picture if parameters.get("marked") is False else marked(picture)
@@ -175,7 +176,3 @@ def _asked_respacing(parameters: Mapping[str, Any], usual: Walk) -> str:
     if type(steps) is not int or not 1 <= steps <= usual.timesteps:
         raise ValueError(f"steps: a whole number from 1 to {usual.timesteps} is expected, not {steps!r}")
     return "" if steps == usual.timesteps else str(steps)
-
-
-def _silent(done: int, total: int) -> None:
-    """Steps of one picture are not told: a batch is told by its pictures."""

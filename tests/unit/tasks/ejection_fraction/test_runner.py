@@ -13,11 +13,12 @@ from echonode.core.clip import Clip, Mode
 from echonode.core.results import Embedding, Ineligible, Measurement, Result
 from echonode.tasks.common.checkpoint import outline
 from echonode.tasks.common.parity import filled
+from echonode.tasks.common.reading import read
 from echonode.tasks.ejection_fraction.convention import Convention
 from echonode.tasks.ejection_fraction.estimator import Estimator, Method
 from echonode.tasks.ejection_fraction.net import build
 from echonode.tasks.ejection_fraction.prepare import published
-from echonode.tasks.ejection_fraction.runner import EjectionFractionRunner, read
+from echonode.tasks.ejection_fraction.runner import EjectionFractionRunner
 
 SMALL = Convention(frames=4, stride=2, side=32, period_ms=40.0)
 CONTRACT = {"modes": ["2d"], "colour": False, "frames_min": 4, "frame_gap_ms_max": 50.0}

@@ -13,11 +13,12 @@ from echonode.core.clip import Clip, Mode, Region
 from echonode.core.errors import BadInput
 from echonode.core.results import Ineligible, LabelMap, Measurement
 from echonode.tasks.common.camus import camus_codes, sector_codes, subsampled
+from echonode.tasks.common.reading import read
 from echonode.tasks.segmentation.dice import dice, summary
 from echonode.tasks.segmentation.net import CamusUnet
 from echonode.tasks.segmentation.parity import check
 from echonode.tasks.segmentation.prepare import Normalisation, View, clinical_view
-from echonode.tasks.segmentation.runner import SegmentationRunner, read
+from echonode.tasks.segmentation.runner import SegmentationRunner
 
 
 class Bright(CamusUnet):
