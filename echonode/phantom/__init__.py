@@ -1,0 +1,1 @@
+"""A simulated heart, scanner and patient cohort with known truth."""
