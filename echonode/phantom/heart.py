@@ -1,0 +1,73 @@
+"""The beating heart of a patient: what lies where at any time, and what a perfect observer would measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echonode.phantom.beat import Phase, Rhythm
+from echonode.phantom.patient import Patient
+from echonode.phantom.tissue import CAVITY, Label, Tissue
+from echonode.phantom.ventricle import F32, Ventricle, VentricleState
+
+__all__ = ["CAVITY", "Heart", "HeartState", "Label", "Tissue"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeartState:
+    """Everything that is constant for one frame."""
+
+    t_s: float
+    phase: Phase
+    ventricle: VentricleState
+
+
+class Heart:
+    """The heart of a patient; the same patient gives the same heart."""
+
+    def __init__(self, patient: Patient) -> None:
+        self.patient = patient
+        self.rhythm = Rhythm(patient)
+        self.ventricle = Ventricle(patient)
+        self._state = lru_cache(maxsize=512)(self._state_at)
+
+    def beats(self, duration_s: float, start_s: float = 0.0) -> tuple[float, ...]:
+        """The R waves' times in s within [start, start + duration); time 0 lies anywhere in a beat."""
+        return self.rhythm.beats(duration_s, start_s=start_s)
+
+    def volume_ml(self, t_s: float) -> float:
+        """The LV cavity's volume."""
+        return self.patient.edv_ml - (self.patient.edv_ml - self.patient.esv_ml) * self.rhythm.phase(t_s).emptied
+
+    def state(self, t_s: float) -> HeartState:
+        """The heart at this time, kept for the next call."""
+        return self._state(float(t_s))
+
+    def _state_at(self, t_s: float) -> HeartState:
+        phase = self.rhythm.phase(t_s)
+        volume = self.volume_ml(t_s)
+        return HeartState(t_s=t_s, phase=phase, ventricle=self.ventricle.state(volume_ml=volume, emptied=phase.emptied))
+
+    def tissue(self, points_mm: NDArray[np.floating], t_s: float) -> Tissue:
+        """What lies at points (..., 3) of the heart frame at this time."""
+        shape = points_mm.shape[:-1]
+        flat = np.asarray(points_mm, np.float32).reshape(-1, 3)
+        x, y, z = (np.ascontiguousarray(flat[:, axis]) for axis in range(3))
+        labels, material, specular = self._tissue(x, y, z, self.state(t_s))
+        return Tissue(
+            labels=labels.reshape(shape), material=material.reshape(*shape, 3), specular=specular.reshape(shape)
+        )
+
+    def _tissue(self, x: F32, y: F32, z: F32, state: HeartState) -> tuple[NDArray[np.uint8], F32, F32]:
+        labels = np.full(x.shape, Label.TISSUE, np.uint8)
+        specular = np.zeros(x.shape, np.float32)
+        where = self.ventricle.locate(x, y, z, state=state.ventricle)
+        labels[where.muscle] = Label.MYOCARDIUM
+        labels[where.inside] = Label.LV
+        shell = (where.depth <= 0) & (where.depth > -2) & (where.z > 0)
+        labels[shell] = Label.WALL
+        specular[shell] = 1
+        return labels, np.stack([where.x, where.y, where.z], axis=-1), specular
