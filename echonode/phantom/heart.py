@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from echonode.phantom.beat import Phase, Rhythm
 from echonode.phantom.patient import Patient
 from echonode.phantom.tissue import CAVITY, Label, Tissue
-from echonode.phantom.ventricle import F32, Ventricle, VentricleState
+from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle, VentricleState
+from echonode.phantom.views import Level, Line, mmode_line
 
 __all__ = ["CAVITY", "Heart", "HeartState", "Label", "Tissue"]
+
+_LINE_STEP_MM = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -32,6 +35,7 @@ class Heart:
         self.patient = patient
         self.rhythm = Rhythm(patient)
         self.ventricle = Ventricle(patient)
+        self.chordal_line = mmode_line(Level.LV, patient)
         self._state = lru_cache(maxsize=512)(self._state_at)
 
     def beats(self, duration_s: float, start_s: float = 0.0) -> tuple[float, ...]:
@@ -60,6 +64,49 @@ class Heart:
         return Tissue(
             labels=labels.reshape(shape), material=material.reshape(*shape, 3), specular=specular.reshape(shape)
         )
+
+    def end_systole_s(self, r_wave_s: float) -> float:
+        """When the beat of this R wave is emptied; end-diastole is the R wave itself."""
+        return self.rhythm.end_systole_s(r_wave_s)
+
+    def cavity(self, points_mm: NDArray[np.floating], t_s: float) -> tuple[NDArray[np.bool_], F32]:
+        """Whether points (..., 3) lie in the LV cavity, valves and papillary muscles included; and their height.
+
+        The height is mm from the mitral plane towards the apex, as it was at end-diastole.
+        """
+        where = self._located(points_mm, self.state(t_s))
+        shape = points_mm.shape[:-1]
+        return where.inside.reshape(shape), where.z.reshape(shape)
+
+    def _located(self, points_mm: NDArray[np.floating], state: HeartState) -> MaterialPoints:
+        flat = np.asarray(points_mm, np.float32).reshape(-1, 3)
+        x, y, z = (np.ascontiguousarray(flat[:, axis]) for axis in range(3))
+        return self.ventricle.locate(x, y, z, state=state.ventricle)
+
+    def walls_mm(self, line: Line, t_s: float) -> NDArray[np.float64]:
+        """Depths (4,) where a line enters the septum, the cavity, the posterior wall, and leaves that; NaN without."""
+        depth = np.arange(0, 200, _LINE_STEP_MM)
+        where = self._located(line.points(depth), self.state(t_s))
+        cavity, whole = np.flatnonzero(where.inside), np.flatnonzero(where.inside | where.muscle)
+        if not len(cavity):
+            return np.full(4, np.nan)
+        edges = np.array([whole[0], cavity[0], cavity[-1] + 1, whole[-1] + 1], np.float64)
+        return np.asarray((edges - 0.5) * _LINE_STEP_MM, np.float64)
+
+    def lvid_mm(self, t_s: float) -> float:
+        """The cavity's diameter on the M-mode line at the chordal level."""
+        walls = self.walls_mm(self.chordal_line, t_s)
+        return float(walls[2] - walls[1])
+
+    def ivs_mm(self, t_s: float) -> float:
+        """The septum's thickness on that line."""
+        walls = self.walls_mm(self.chordal_line, t_s)
+        return float(walls[1] - walls[0])
+
+    def lvpw_mm(self, t_s: float) -> float:
+        """The posterior wall's thickness on that line."""
+        walls = self.walls_mm(self.chordal_line, t_s)
+        return float(walls[3] - walls[2])
 
     def _tissue(self, x: F32, y: F32, z: F32, state: HeartState) -> tuple[NDArray[np.uint8], F32, F32]:
         labels = np.full(x.shape, Label.TISSUE, np.uint8)

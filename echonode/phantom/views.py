@@ -12,6 +12,7 @@ from echonode.phantom.patient import Patient
 from echonode.phantom.ventricle import F32, Ventricle
 
 _PLANE_STREAM = 103
+_CHEST_MM = 42.0
 
 
 class View(StrEnum):
@@ -75,15 +76,15 @@ def plane(
     draws = rng.standard_normal(8) * error
     lv = Ventricle(patient)
     turn = float(np.deg2rad(rotation_degrees if rotation_degrees is not None else 5 * draws[0]))
-    tilt = float(np.deg2rad(foreshortening_degrees if foreshortening_degrees is not None else 3.5 * draws[1]))
-    shift = draws[2:5] * 2.0
+    tilt = float(np.deg2rad(foreshortening_degrees if foreshortening_degrees is not None else 2.5 * draws[1]))
+    shift = draws[2:5] * 1.5
     z_axis = np.array([0.0, 0.0, 1.0])
     match view:
         case View.PLAX:
-            place = around(150, lv.radius_mm + lv.wall_mm + 42) + z_axis * 0.33 * lv.length_mm
+            place = around(150, lv.radius_mm + lv.wall_mm + _CHEST_MM) + z_axis * 0.33 * lv.length_mm
             return _framed(place + shift, depth=-around(150), lateral=-z_axis, turn=turn, tilt=tilt)
         case View.PSAX:
-            place = around(120, lv.radius_mm + lv.wall_mm + 42) + z_axis * height * lv.length_mm
+            place = around(120, lv.radius_mm + lv.wall_mm + _CHEST_MM) + z_axis * height * lv.length_mm
             return _framed(place + shift, depth=-around(120), lateral=around(30), turn=turn, tilt=tilt)
         case View.SUBCOSTAL:
             place = around(225, lv.radius_mm + lv.wall_mm + 60) + z_axis * 0.35 * lv.length_mm
@@ -96,13 +97,29 @@ def plane(
     return _framed(place, depth=aim - place, lateral=around(across), turn=turn, tilt=tilt)
 
 
-def mmode_line(level: Level, patient: Patient, *, depth_mm: NDArray[np.floating]) -> F32:
-    """Heart points float32 (n, 3) along the M-mode line of a level, in the unerring PLAX plane."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Line:
+    """An M-mode line: a beam of the PLAX plane, `angle_radians` to the picture's right of its middle."""
+
+    level: Level
+    plane: Plane
+    angle_radians: float
+
+    def points(self, depth_mm: NDArray[np.floating]) -> F32:
+        """Heart points float32 (n, 3) at distances from the transducer."""
+        return self.plane.points(depth_mm, np.full(np.shape(depth_mm), self.angle_radians))
+
+
+def mmode_line(level: Level, patient: Patient) -> Line:
+    """The M-mode line of a level in the PLAX plane of a perfect operator."""
     lv = Ventricle(patient)
-    z = {Level.LV: 0.36 * lv.length_mm, Level.MITRAL: 11.0, Level.AORTA: -14.0}[level]
-    start = around(150, lv.radius_mm + lv.wall_mm + 42) + np.array([0, 0, z])
-    line = Plane(position=start, depth=-around(150), lateral=np.array([0.0, 0.0, -1.0]))
-    return line.at(depth_mm, np.zeros_like(depth_mm))
+    sector = plane(View.PLAX, patient, error=0.0)
+    if level is Level.LV:
+        return Line(level=level, plane=sector, angle_radians=0.0)
+    across = lv.radius_mm + lv.wall_mm + _CHEST_MM
+    target = 12.0 if level is Level.MITRAL else -12.0
+    aim = across - (0 if level is Level.MITRAL else 17.0)
+    return Line(level=level, plane=sector, angle_radians=float(np.arctan2(sector.position[2] - target, aim)))
 
 
 def around(degrees: float, radius: float = 1.0) -> NDArray[np.float64]:
