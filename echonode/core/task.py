@@ -17,12 +17,15 @@ ENTRY_POINT_GROUP = "echonode.tasks"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
-    """A task: `name` as in routes.toml; `runner`, `importers` and `recipe` are "module:attribute", loaded late.
+    """A task: `name` as in routes.toml; `runner`, `importers`, `recipes` and `evaluations` are "module:attribute",
+    loaded late.
 
     `runner` names a callable `(package: Package, device: str, threads: int) -> Runner`. `importers` maps a checkpoint
     kind (superslomo) to a callable `(source: Path, folder: Path, options: Mapping[str, str]) -> Mapping[str, Any]`
     that writes safetensors files into `folder` and returns the manifest's `architecture`, `config`, `input`, `output`
-    and `trained_on`; the registry writes manifest and card. `parity` names a callable
+    and `trained_on`; the registry writes manifest and card. `recipes` maps what `echonode train` calls a recipe
+    (slow-motion) to a callable `(arguments: TrainingArguments) -> TrainingResult`, and `evaluations`, with the same
+    keys, to a callable `(arguments: EvaluationArguments) -> Evaluation`. `parity` names a callable
     `(folder: Path, whole: bool) -> Iterable[ParityRow]` that holds the task's networks against the vectors in `folder`;
     it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`. `tools` names what
     else the task offers to commands, each by a word ("table") that those commands know.
@@ -32,7 +35,8 @@ class TaskSpec:
     title: str
     runner: str
     importers: Mapping[str, str] = field(default_factory=dict)
-    recipe: str | None = None
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    evaluations: Mapping[str, str] = field(default_factory=dict)
     parity: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     level: str = "instance"

@@ -55,6 +55,32 @@ class Output(Section):
     unit: str = Field("", description="UCUM unit; empty for pictures")
 
 
+class Trained(Section):
+    """[trained]: the run of `echonode train` that made the weights, so that it can be made again."""
+
+    recipe: str = Field(description="name of the recipe: slow-motion")
+    dataset: str = Field(description="name of the data set")
+    dataset_sha256: Sha256 = Field(description="digest of the frozen data set manifest: files, labels and split")
+    run_sha256: Sha256 = Field(description="digest of the run's identity: recipe, arguments that matter, data set")
+    seeds: tuple[int, ...] = Field((), description="seed of each run whose weights are in the package")
+    steps: int = Field(ge=0, description="optimiser steps until these weights")
+    echonode: str = Field("", description="version of echonode that trained it")
+    torch: str = Field("", description="version of torch that trained it")
+
+
+class Metric(Section):
+    """[[metrics]]: one number with its interval, and what it was measured on."""
+
+    name: str = Field(min_length=1, description="what was measured: EF MAE")
+    value: float = Field(description="the number")
+    low: float | None = Field(None, description="lower end of its 95 % interval")
+    high: float | None = Field(None, description="upper end of its 95 % interval")
+    unit: str = Field("", description="UCUM unit; empty for a number without one")
+    n: int = Field(ge=1, description="how many (studies, loops, patients) it was measured on")
+    on: str = Field(min_length=1, description="what it was measured on, in words")
+    locked: bool = Field(False, description="whether nothing of it was seen in training or selection")
+
+
 class Manifest(Section):
     """A model package's manifest.toml."""
 
@@ -80,6 +106,11 @@ class Manifest(Section):
     trained_on: str = Field(
         min_length=1, description="what it was trained on, in words; `nothing` for a classical method"
     )
+    simulated: bool = Field(
+        False, description="trained on simulated data alone; runs on patients only if node.toml says so"
+    )
+    trained: Trained | None = Field(None, description="the training run that made it; none for an import")
+    metrics: tuple[Metric, ...] = Field((), description="what was measured, each with its interval")
     intended_use: str = Field("research use only, not for diagnosis", min_length=1, description="what it is for")
     licence: str = Field("not stated", description="licence of the package")
 

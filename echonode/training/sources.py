@@ -1,0 +1,138 @@
+"""What `--data` texts stand for: phantom cohorts, folders and lists of a site, and objects of the node's archive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from echonode.core.errors import BadInput
+from echonode.training.arguments import EvaluationArguments, TrainingArguments
+from echonode.training.dataset import Candidate, DatasetManifest, Split, frozen, verify
+
+if TYPE_CHECKING:
+    from echonode.phantom.cohort import Cohort, Study
+
+PHANTOM, ARCHIVE = "phantom:", "archive:"
+DATASET_FILE = "dataset.json"
+Layout = Callable[[Path], Iterable[Candidate]]
+_TEXT = re.compile(r"phantom:(?P<count>[0-9]{1,9})@(?P<seed>[0-9]{1,18})(?P<preset>/[a-z0-9][a-z0-9_-]*)?")
+
+
+def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None = None) -> DatasetManifest:
+    """The frozen data set of a training run; with --resume the one that the run began with, its files verified.
+
+    `layout` reads a folder or file of the site's into candidates, with absolute or relative paths as found; a recipe
+    without one takes phantom cohorts alone. What --test-data names is the test split as a whole, and what --data names
+    is then split into train and validation.
+
+    Raises:
+        BadInput: a text that is not understood, a layout that is not this recipe's, a patient on both sides.
+    """
+    kept = arguments.out / DATASET_FILE
+    if arguments.resume and kept.is_file():
+        manifest = DatasetManifest.load(kept)
+        verify(manifest)
+        return manifest
+    found = _candidates(arguments.data, arguments.out, layout, None)
+    locked = _candidates(arguments.test_data, arguments.out, layout, Split.TEST)
+    both = {each.patient for each in found} & {each.patient for each in locked}
+    if both:
+        raise BadInput(f"patient {min(both)!r} is in --data and in --test-data; the test must be of other patients")
+    if locked and any(each.split is Split.TEST for each in found):
+        found = [each for each in found if each.split is not Split.TEST]
+    words = "; ".join(described(text) for text in arguments.data)
+    if arguments.test_data:
+        words += "; locked test: " + "; ".join(described(text) for text in arguments.test_data)
+    return frozen(
+        [*found, *locked], name=name, source=words, seed=arguments.seed,
+        roots=_roots((*arguments.data, *arguments.test_data), arguments.out),
+        shares=(0.85, 0.15, 0.0) if locked else (0.70, 0.15, 0.15),
+    )  # fmt: skip
+
+
+def evaluation_data(arguments: EvaluationArguments, *, name: str, layout: Layout | None = None) -> DatasetManifest:
+    """The data set of an evaluation: everything that the texts name; all of it is test, but for a site's own splits,
+    of which the test split is kept alone.
+
+    Raises:
+        BadInput: as `dataset_of`.
+    """
+    found = _candidates(arguments.data, Path(), layout, None)
+    if any(each.split is Split.TEST for each in found):
+        found = [each for each in found if each.split in (Split.TEST, None)]
+    whole = [
+        Candidate(key=each.key, patient=each.patient, files=each.files, labels=each.labels, split=Split.TEST,
+                  phantom=each.phantom)
+        for each in found
+    ]  # fmt: skip
+    words = "; ".join(described(text) for text in arguments.data)
+    return frozen(whole, name=name, source=words, seed=arguments.seed, roots=_roots(arguments.data, Path()))
+
+
+def cohort_of(text: str) -> Cohort:
+    """The cohort that "phantom:N@SEED/preset" names.
+
+    Raises:
+        BadInput: it names none.
+    """
+    from echonode.phantom.cohort import Cohort
+
+    return Cohort.parse(text)
+
+
+def study_of(phantom: tuple[str, int]) -> Study:
+    """The simulated study of an item (`item.phantom`); loops are made when its plans are asked for them."""
+    text, number = phantom
+    return cohort_of(text)[number]
+
+
+def described(text: str) -> str:
+    """A data text in words, without the folders of this machine."""
+    if match := _TEXT.fullmatch(text):
+        preset = (match["preset"] or "").removeprefix("/")
+        return f"{match['count']} simulated studies (seed {match['seed']}{', ' + preset if preset else ''})"
+    if text.startswith(ARCHIVE):
+        return f"objects of the node's archive ({text.removeprefix(ARCHIVE)})"
+    return Path(text).name
+
+
+def _candidates(texts: Sequence[str], out: Path, layout: Layout | None, split: Split | None) -> list[Candidate]:
+    found: list[Candidate] = []
+    for text in texts:
+        if text.startswith(PHANTOM):
+            each = list(_phantom(text))
+        elif layout is None:
+            raise BadInput(f"--data {text}: this recipe learns from phantom cohorts alone: phantom:N@SEED")
+        else:
+            path = Path(text)
+            if not path.exists():
+                raise BadInput(f"--data {text}: no such file or folder")
+            each = list(layout(path))
+            if not each:
+                raise BadInput(f"--data {text}: nothing in it that this recipe can learn from")
+        found += each if split is None else [_moved(item, split) for item in each]
+    return found
+
+
+def _phantom(text: str) -> Iterable[Candidate]:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise BadInput(f"--data {text}: phantom:N@SEED or phantom:N@SEED/preset is expected")
+    cohort = cohort_of(text)
+    for number in range(len(cohort)):
+        # The same seed and number is the same patient, whatever the preset and the size of the cohort.
+        patient = f"phantom@{match['seed']}#{number}"
+        yield Candidate(key=f"{text}#{number:06d}", patient=patient, phantom=(text, number))
+
+
+def _moved(item: Candidate, split: Split) -> Candidate:
+    return Candidate(
+        key=item.key, patient=item.patient, files=item.files, labels=item.labels, split=split, phantom=item.phantom
+    )
+
+
+def _roots(texts: Sequence[str], out: Path) -> list[Path]:
+    paths = [Path(text) for text in texts if not text.startswith((PHANTOM, ARCHIVE))]
+    return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
