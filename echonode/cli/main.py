@@ -20,6 +20,7 @@ from echonode.cli import (
     routes,
     run_group,
     serve,
+    simulate,
     study,
     token,
     viewer,
@@ -58,6 +59,7 @@ def echonode(
 
 app.command("serve")(serve.serve_command)
 app.command("demo")(demo.demo_command)
+app.command("simulate")(simulate.simulate_command)
 app.command("send")(network.send_command)
 app.command("query")(network.query_command)
 app.command("retrieve")(network.retrieve_command)

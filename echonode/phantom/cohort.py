@@ -166,7 +166,9 @@ class Cohort:
         """
         match = _TEXT.fullmatch(text)
         if match is None:
-            raise BadInput(f"{text!r} is no simulated cohort: phantom:COUNT@SEED or phantom:COUNT@SEED/PRESET was expected")
+            raise BadInput(
+                f"{text!r} is no simulated cohort: phantom:COUNT@SEED or phantom:COUNT@SEED/PRESET was expected"
+            )
         return cls(count=int(match["count"]), seed=int(match["seed"]), preset=match["preset"] or DEFAULT_PRESET)
 
     def __str__(self) -> str:
