@@ -68,7 +68,7 @@ def _line(written: WrittenStudy) -> str:
     person, size = written.study.patient, f"{written.objects} objects, {amount(written.size)}"
     patient = f"{person.sex.value} {person.age_years:.0f} y, EF {person.ef_percent:.0f} %, EDV {person.edv_ml:.0f} ml"
     took = "was there" if written.seconds is None else duration(written.seconds)
-    return f"{written.folder.name}  {patient}, {written.study.machine.name}: {size}, {took}"
+    return f"{written.folder.name}  {patient}, {written.study.machine}: {size}, {took}"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from echonode.phantom.machine import Machine
+from echonode.phantom.machine import MACHINES, Machine
 
 
 class Timing(StrEnum):
@@ -47,6 +47,8 @@ DIALECTS = (
 
 
 def dialect_of(machine: Machine) -> Dialect:
-    """The habits of the machine's maker; the same for the same manufacturer's name."""
-    digest = hashlib.sha256(machine.manufacturer.encode()).digest()
-    return DIALECTS[digest[0] % len(DIALECTS)]
+    """The habits of the machine's maker, the same for all its models; every habit is some maker's."""
+    makers = sorted({each.manufacturer for each in MACHINES.values()})
+    if machine.manufacturer in makers:
+        return DIALECTS[makers.index(machine.manufacturer) % len(DIALECTS)]
+    return DIALECTS[hashlib.sha256(machine.manufacturer.encode()).digest()[0] % len(DIALECTS)]

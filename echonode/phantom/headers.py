@@ -57,7 +57,8 @@ def put_series_and_equipment(dataset: Dataset, order: Order, machine: Machine) -
     dataset.SeriesDate, dataset.SeriesTime = _date(order.started), _time(order.started)
     dataset.SeriesDescription = order.study.preset.title
     dataset.OperatorsName = "PHANTOM^OPERATOR"
-    dataset.Manufacturer, dataset.ManufacturerModelName = machine.manufacturer[:64], machine.model[:64]
+    dataset.Manufacturer = f"PHANTOM {machine.manufacturer}"[:64]
+    dataset.ManufacturerModelName = machine.model[:64]
     dataset.SoftwareVersions = [machine.software[:64], f"echonode phantom {__version__}"]
     dataset.DeviceSerialNumber = f"SIM{order.study.seed}"
     dataset.InstitutionName, dataset.StationName = "Phantom room", "PHANTOM"
@@ -136,6 +137,8 @@ def put_view(dataset: Dataset, view: View, told: ViewTold) -> None:
         dataset.ViewCodeSequence = Sequence([_code(code)])
     elif told is not ViewTold.NONE:
         dataset.ViewName = name
+        # Required beside a View Name, and empty where there is no protocol of stages (type 2C).
+        dataset.NumberOfStages = dataset.NumberOfViewsInStage = None
 
 
 def put_stage(dataset: Dataset, *, stage: str, stage_number: int, stages: int, view_number: int, views: int) -> None:
