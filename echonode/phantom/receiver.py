@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from echonode.phantom.echogenicity import ECHO_DB, IMPEDANCE, SURROUNDING, TEXTURE_DB, WALL
 from echonode.phantom.machine import Machine
 from echonode.phantom.speckle import Scatterers
 
@@ -14,14 +15,11 @@ if TYPE_CHECKING:
     from echonode.phantom.heart import Tissue
     from echonode.phantom.transducer import Fan
 
-# By label (tissue.Label, 0 background to 10 papillary muscle): dB over the mean echo of heart muscle, and so on.
-_ECHO_DB = np.array([-45, -33, 0, -33, -31, -32, -34, 7, 4, 1, 2], np.float32)
-_TEXTURE_DB = np.array([0, 1.5, 3.5, 1.5, 1.5, 1.5, 1.5, 2, 3.5, 6.0, 3], np.float32)
-_IMPEDANCE = np.array([1, 0, 1, 0, 0, 0, 0, 1.3, 1.5, 1.2, 1], np.float32)
-_WALL = np.array([0, 0, 1, 0, 0, 0, 0, 0.3, 0.7, 0, 0.3], np.float32)
 _BANK = 5
-_MIRROR = 6.0
-"""How bright a border that faces the beam is, mm: its echo is a step's slope times this."""
+_BORDER_MM = 3.0
+"""How bright a border of two tissues is: its echo is a step's slope times this."""
+_MIRROR = 4.0
+"""How bright a mirror that faces the beam is, over the mean echo of muscle."""
 _FLOOR = np.float32(1e-7)
 
 
@@ -38,11 +36,11 @@ class Receiver:
         bad = 1 - quality
         lines, samples = len(fan.angles), len(fan.ranges_mm)
         step_deg = np.rad2deg(fan.angles[1] - fan.angles[0])
-        self._axial = _kernel(machine.axial_mm * (1 + 0.4 * bad) / fan.step_mm)
+        self._axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / fan.step_mm)
         beam = machine.beam_deg * (1 + 1.1 * bad) / step_deg
-        self._narrow = _kernel(beam)
+        self._narrow = kernel(beam)
         widest = min(7.0, max(2.0, machine.aperture_mm / 12))
-        self._wide = _kernel(beam * widest)
+        self._wide = kernel(beam * widest)
         spread = np.hypot(
             1, np.rad2deg(machine.aperture_mm / (fan.ranges_mm + 8 + machine.footprint_mm)) / machine.beam_deg / 2
         )
@@ -51,17 +49,18 @@ class Receiver:
 
         shape = (samples, lines)
         self._gain = (_time_gain(fan, rng, bad) + _shadows(fan, rng, bad)).astype(np.float32)
-        self._mirror_gain = np.float32(_MIRROR) * cv2.exp(self._gain * np.float32(np.log(10) / 20))
+        self._surround = _surround(fan, rng)
+        self._mirror_gain = cv2.exp(self._gain * np.float32(np.log(10) / 20))
         depth = (fan.ranges_mm / fan.depth_mm)[:, None]
         noise_db = -33 + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
         self._noise = np.broadcast_to((10 ** (noise_db / 20)).astype(np.float32), shape)
         self._haze_db = np.float32(-25 + 12 * bad)
         self._clutter = self._near_field(machine, bad)
         self._dropout_db = (8 + 8 * bad) * np.clip(
-            0.6 + 0.8 * _wave(rng, np.linspace(0, 1, lines, dtype=np.float32), 3), 0, 1.4
+            0.6 + 0.8 * wave(rng, np.linspace(0, 1, lines, dtype=np.float32), 3), 0, 1.4
         ).astype(np.float32)
         self._bank = [self._noise_field(shape) for _ in range(_BANK)]
-        self._grey = _grey_map(machine)
+        self._grey = grey_map(machine)
         top = machine.dynamic_range_db
         self._scale, self._shift = 255 / top, 255 * (0.37 + (machine.gain_db - 4 * bad) / top)
         self._persistence = np.float32(machine.persistence)
@@ -87,37 +86,44 @@ class Receiver:
     def _field(self, tissue: Tissue) -> np.ndarray:
         """What each sample sends back before the beam smears it: float32 S x L x 2."""
         labels, material = tissue.labels, tissue.material
-        decibels = _TEXTURE_DB[labels]
-        decibels *= self._scatterers.texture(material)
-        decibels += _ECHO_DB[labels]
+        slant = self._slant(labels)
+        texture = self._scatterers.texture(material)
+        decibels = TEXTURE_DB[labels]
+        decibels *= texture
+        decibels += ECHO_DB[labels]
         decibels += self._gain
-        decibels -= self._slant(labels)
+        decibels -= WALL[labels] * slant * self._dropout_db
+        np.add(decibels, self._surround, out=decibels, where=SURROUNDING[labels])
         decibels *= np.float32(np.log(10) / 20)
-        strength = cv2.exp(decibels)
         field = self._scatterers.amplitudes(material)
-        field *= strength[..., None]
-        field[..., 0] += self._mirrors(labels, tissue.specular)
+        field *= cv2.exp(decibels)[..., None]
+        texture *= np.float32(0.45)
+        texture += 1
+        cv2.max(texture, 0.1, dst=texture)
+        slant *= np.float32(-0.95)
+        slant += 1
+        mirror = self._borders(labels)
+        mirror += np.float32(_MIRROR) * tissue.specular * slant
+        mirror *= texture
+        mirror *= self._mirror_gain
+        field[..., 0] += mirror
         return field
 
     def _slant(self, labels: np.ndarray) -> np.ndarray:
-        """How many dB a wall loses because it runs along the beam."""
-        small = cv2.resize(_WALL[labels], None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        """How far walls run along the beam: 0 across it, 1 along it, float32 S x L."""
+        small = cv2.resize(WALL[labels], None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), 2.0)
         along = cv2.Sobel(small, cv2.CV_32F, 0, 1) * np.float32(1 / self._fan.step_mm)
         across = cv2.Sobel(small, cv2.CV_32F, 1, 0)
         across /= cv2.resize(self._sector_mm, (1, len(small)))
         along *= along
         across *= across
-        loss = small * across / (along + across + np.float32(1e-5))
-        whole = cv2.resize(loss, labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        whole *= self._dropout_db
-        return whole
+        slant = across / (along + across + np.float32(1e-5))
+        return cv2.resize(slant, labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
-    def _mirrors(self, labels: np.ndarray, specular: np.ndarray) -> np.ndarray:
+    def _borders(self, labels: np.ndarray) -> np.ndarray:
         """Coherent echoes of borders that face the beam."""
-        impedance = _IMPEDANCE[labels]
-        impedance += 2 * specular
-        impedance = cv2.GaussianBlur(impedance, (5, 5), 1.2)
+        impedance = cv2.GaussianBlur(IMPEDANCE[labels], (5, 5), 1.2)
         along = cv2.Sobel(impedance, cv2.CV_32F, 0, 1, scale=0.125 / self._fan.step_mm)
         across = cv2.Sobel(impedance, cv2.CV_32F, 1, 0, scale=0.125)
         across /= self._sector_mm
@@ -125,7 +131,9 @@ class Receiver:
         facing /= facing + across * across + np.float32(1e-4)
         facing *= facing
         facing *= along
-        return np.abs(facing) * self._mirror_gain
+        facing = np.abs(facing)
+        facing *= np.float32(_BORDER_MM)
+        return facing
 
     def _received(self, field: np.ndarray) -> np.ndarray:
         """The power of the field through the beam, with haze, clutter and noise."""
@@ -162,7 +170,7 @@ class Receiver:
         depth = fan.ranges_mm[:, None]
         level = 10 ** ((machine.clutter_db - 2 + 8 * bad) / 20) * np.exp(-depth / (7 + 9 * bad))
         level = level + 10 ** ((machine.clutter_db - 30 + 17 * bad) / 20) * np.exp(-depth / (45 + 30 * bad))
-        across = np.exp(0.5 * _wave(rng, fan.angles / fan.half_angle, 3))[None]
+        across = np.exp(0.5 * wave(rng, fan.angles / fan.half_angle, 3))[None]
         white = rng.standard_normal((len(depth), len(fan.angles), 2), np.float32) * np.float32(np.sqrt(0.5))
         speckle = cv2.sepFilter2D(white, -1, self._wide, self._axial, borderType=cv2.BORDER_REFLECT)
         bands = np.zeros_like(depth)
@@ -174,7 +182,7 @@ class Receiver:
         return field.astype(np.float32)
 
 
-def _kernel(fwhm: float) -> np.ndarray:
+def kernel(fwhm: float) -> np.ndarray:
     """A Gaussian of unit energy, so that it keeps the mean power of speckle; never narrower than its grid."""
     sigma = max(fwhm / 2.355, 0.45)
     reach = int(np.ceil(2.6 * sigma))
@@ -182,7 +190,7 @@ def _kernel(fwhm: float) -> np.ndarray:
     return (kernel / np.sqrt((kernel**2).sum())).astype(np.float32)[:, None]
 
 
-def _wave(rng: np.random.Generator, places: np.ndarray, waves: int) -> np.ndarray:
+def wave(rng: np.random.Generator, places: np.ndarray, waves: int) -> np.ndarray:
     """A smooth random curve about 0 with a deviation near 1."""
     total = np.zeros(places.shape, np.float64)
     for order in range(1, waves + 1):
@@ -193,9 +201,22 @@ def _wave(rng: np.random.Generator, places: np.ndarray, waves: int) -> np.ndarra
 def _time_gain(fan: Fan, rng: np.random.Generator, bad: float) -> np.ndarray:
     """What time-gain compensation leaves of the attenuation, dB, S x L, with the weaker edges of the sector."""
     depth = (fan.ranges_mm / fan.depth_mm)[:, None]
-    along = 1.6 * _wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8
+    along = 1.6 * wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8
     edge = np.abs(fan.angles / fan.half_angle)[None]
-    return along - rng.uniform(3, 9) * np.clip((edge - 0.6) / 0.4, 0, 1) ** 2 + (1.2 + 2 * bad) * _wave(rng, edge, 2)
+    return along - rng.uniform(3, 9) * np.clip((edge - 0.6) / 0.4, 0, 1) ** 2 + (1.2 + 2 * bad) * wave(rng, edge, 2)
+
+
+def _surround(fan: Fan, rng: np.random.Generator) -> np.ndarray:
+    """How the tissue around the heart differs from place to place, dB, S x L: layers, fat, and lung at the sides."""
+    patches = rng.standard_normal((len(fan.ranges_mm), len(fan.angles)), np.float32)
+    high, wide = 7 / fan.step_mm, len(fan.angles) / 11
+    patches = cv2.GaussianBlur(patches, (0, 0), sigmaX=wide, sigmaY=high)
+    streaks = rng.standard_normal((len(fan.ranges_mm), len(fan.angles)), np.float32)
+    streaks = cv2.GaussianBlur(streaks, (0, 0), sigmaX=wide / 2, sigmaY=1.6 / fan.step_mm)
+    side = np.abs(fan.angles / fan.half_angle)[None]
+    lung = rng.uniform(4, 14) * np.clip((side - rng.uniform(0.3, 0.6)) / 0.4, 0, 1)
+    total = 6 * patches / patches.std() + 3.5 * streaks / streaks.std() - lung - 2
+    return np.asarray(total, np.float32)
 
 
 def _shadows(fan: Fan, rng: np.random.Generator, bad: float) -> np.ndarray:
@@ -214,7 +235,7 @@ def _shadows(fan: Fan, rng: np.random.Generator, bad: float) -> np.ndarray:
     return total
 
 
-def _grey_map(machine: Machine) -> np.ndarray:
+def grey_map(machine: Machine) -> np.ndarray:
     """The machine's grey map, uint8 256."""
     level = np.linspace(0, 1, 256)
     bent = level * level * (3 - 2 * level)
