@@ -102,6 +102,10 @@ class Machine:
     trace: Trace = Trace.COMPLETE
     trace_box: Rectangle | None = None
     trace_rgb: tuple[int, int, int] = (60, 220, 60)
+    strip: Rectangle = Rectangle(x0=0.03, y0=0.41, x1=0.925, y1=0.9)
+    """Where an M-mode sweep is drawn; the ECG crosses its lower edge."""
+    inset: Rectangle = Rectangle(x0=0.33, y0=0.075, x1=0.85, y1=0.385)
+    """Where the sector that shows the sweep's line is drawn."""
     ruler: Ruler = Ruler.LEFT
     text_rgb: tuple[int, int, int] = (230, 230, 230)
     panels: tuple[tuple[Rectangle, tuple[int, int, int]], ...] = ()
@@ -193,6 +197,8 @@ _COBALT = Machine(
     noise_db=2,
     tint=(0.9, 0.9, 1.08),
     trace=Trace.NONE,
+    strip=Rectangle(x0=0.05, y0=0.34, x1=0.94, y1=0.93),
+    inset=Rectangle(x0=0.25, y0=0.075, x1=0.75, y1=0.325),
     ruler=Ruler.EDGE,
     panels=tuple(
         (Rectangle(x0=x, y0=y, x1=x + 0.22, y1=y + 0.006), (110, 190, 160)) for x in (0.0, 0.78) for y in (0.06, 0.973)
@@ -291,6 +297,8 @@ _AURORA = Machine(
     trace=Trace.WIPE,
     trace_box=Rectangle(x0=0.05, y0=0.9, x1=0.93, y1=0.985),
     trace_rgb=(60, 230, 230),
+    strip=Rectangle(x0=0.04, y0=0.4, x1=0.94, y1=0.95),
+    inset=Rectangle(x0=0.3, y0=0.02, x1=0.8, y1=0.38),
     ruler=Ruler.RIGHT,
     bars=(Rectangle(x0=0.965, y0=0.05, x1=0.98, y1=0.2),),
     words=(
@@ -326,6 +334,8 @@ _GRANITE = Machine(
     trace=Trace.WIPE,
     trace_box=Rectangle(x0=0.06, y0=0.87, x1=0.92, y1=0.97),
     trace_rgb=(200, 200, 200),
+    strip=Rectangle(x0=0.06, y0=0.36, x1=0.93, y1=0.94),
+    inset=Rectangle(x0=0.3, y0=0.03, x1=0.75, y1=0.34),
     ruler=Ruler.RIGHT,
     bars=(Rectangle(x0=0.955, y0=0.06, x1=0.97, y1=0.23),),
     words=(

@@ -61,8 +61,7 @@ class Receiver:
         ).astype(np.float32)
         self._bank = [self._noise_field(shape) for _ in range(_BANK)]
         self._grey = grey_map(machine)
-        top = machine.dynamic_range_db
-        self._scale, self._shift = 255 / top, 255 * (0.37 + (machine.gain_db - 4 * bad) / top)
+        self._machine, self._bad = machine, bad
         self._persistence = np.float32(machine.persistence)
         self._smoothing = machine.smoothing
         self._before: np.ndarray | None = None
@@ -71,10 +70,7 @@ class Receiver:
         """The next frame's grey values, uint8 S x L, of the tissue at the fan's samples."""
         field = self._field(tissue)
         power = self._received(field)
-        cv2.max(power, float(_FLOOR), dst=power)
-        level = cv2.log(power)
-        level *= np.float32(10 / np.log(10) * self._scale)
-        level += np.float32(self._shift)
+        level = compressed(power, self._machine, self._bad)
         if self._smoothing:
             level = cv2.GaussianBlur(level, (0, 0), self._smoothing)
         np.clip(level, -40, 300, out=level)
@@ -188,6 +184,14 @@ def kernel(fwhm: float) -> np.ndarray:
     reach = int(np.ceil(2.6 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return (kernel / np.sqrt((kernel**2).sum())).astype(np.float32)[:, None]
+
+
+def compressed(power: np.ndarray, machine: Machine, bad: float) -> np.ndarray:
+    """Power in dB on the machine's grey scale, float32, before the grey map; muscle lies at a good third of 255."""
+    level = cv2.log(cv2.max(power, float(_FLOOR)))
+    level *= np.float32(10 / np.log(10) * 255 / machine.dynamic_range_db)
+    level += np.float32(255 * (0.37 + (machine.gain_db - 4 * bad) / machine.dynamic_range_db))
+    return np.asarray(level, np.float32)
 
 
 def wave(rng: np.random.Generator, places: np.ndarray, waves: int) -> np.ndarray:
