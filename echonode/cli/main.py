@@ -12,6 +12,7 @@ import typer
 from echonode import __version__
 from echonode.cli import (
     demo,
+    evaluate,
     models,
     network,
     peers,
@@ -23,6 +24,7 @@ from echonode.cli import (
     simulate,
     study,
     token,
+    train,
     viewer,
     work,
 )
@@ -76,6 +78,8 @@ app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
 app.command("refused")(study.refused_command)
 app.add_typer(models.app)
+app.command("train")(train.train_command)
+app.command("evaluate")(evaluate.evaluate_command)
 app.add_typer(viewer.app)
 app.add_typer(reference.app)
 

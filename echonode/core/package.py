@@ -30,3 +30,5 @@ class Package:
     preparation: str = "clinical"
     trained_on: str = "not stated"
     intended_use: str = "research use only, not for diagnosis"
+    simulated: bool = False
+    """Trained on simulated data alone: for a patient it runs only if node.toml says so."""

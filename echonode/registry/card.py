@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from echonode.registry.manifest import InputContract, Manifest
+from echonode.registry.manifest import InputContract, Manifest, Metric
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -23,8 +23,11 @@ def manifest_toml(manifest: Manifest) -> str:
     return "schema_version = 1\n" + "\n".join(lines) + "\n"
 
 
-def model_card(manifest: Manifest) -> str:
-    """The card: purpose, limits, origin, licence, in Markdown."""
+def model_card(manifest: Manifest, *, further: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The card: purpose, limits, training, measured errors, origin, licence, in Markdown.
+
+    `further` are sections by title, lines of Markdown; they come after the measured errors.
+    """
     contract = manifest.input
     limits = [
         f"- modes: {', '.join(str(mode) for mode in contract.modes) or 'any'}",
@@ -48,13 +51,48 @@ def model_card(manifest: Manifest) -> str:
         "Intended use": [manifest.intended_use + "."],
         "What it takes": limits,
         "What it gives": [f"- {output.name} {output.unit}".rstrip() for output in manifest.output] or ["- nothing"],
-        "How it was trained": [f"Trained on: {manifest.trained_on}."],
+        "How it was trained": _training(manifest),
+        **({"Measured errors": _measured(manifest.metrics)} if manifest.metrics else {}),
+        **(further or {}),
         "How frames are prepared": [f"Mode {manifest.preparation}. The model was {manifest.evaluation}."],
         "Settings": settings or ["None."],
         "Origin and licence": [*origin, f"Licence of the package: {manifest.licence}."],
     }
     body = "\n\n".join(f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items())
     return f"# {manifest.title}\n\n`{manifest.name}` version {manifest.version}, task `{manifest.task}`.\n\n{body}\n"
+
+
+def _training(manifest: Manifest) -> list[str]:
+    """What it learned from, and by which run."""
+    lines = [f"Trained on: {manifest.trained_on}."]
+    if manifest.simulated:
+        lines += [
+            "",
+            "**Trained on simulated data alone.** Its errors on patients are not known. For a patient it runs only if "
+            "`models.simulated_on_patients` of node.toml is true.",
+        ]
+    if (trained := manifest.trained) is not None:
+        seeds = ", ".join(map(str, trained.seeds)) or "not stated"
+        lines += [
+            "",
+            f"- recipe: {trained.recipe}, {trained.steps} steps, seed {seeds}",
+            f"- data set: {trained.dataset}, digest `{trained.dataset_sha256}`",
+            f"- run: digest `{trained.run_sha256}`",
+            f"- made with echonode {trained.echonode or 'not stated'}, torch {trained.torch or 'not stated'}",
+        ]
+    return lines
+
+
+def _measured(metrics: Sequence[Metric]) -> list[str]:
+    """A table of what was measured."""
+    lines = ["| measured | value | 95 % interval | n | on |", "| :-- | --: | :-- | --: | :-- |"]
+    for metric in metrics:
+        known = metric.low is not None and metric.high is not None
+        span = f"{metric.low:.4g} to {metric.high:.4g}" if known else ""
+        on = metric.on.replace("|", "\\|") + (" (locked)" if metric.locked else "")
+        value = f"{metric.value:.4g} {metric.unit}".rstrip()
+        lines.append(f"| {metric.name} | {value} | {span} | {metric.n} | {on} |")
+    return lines
 
 
 def _further_limits(contract: InputContract) -> list[str]:

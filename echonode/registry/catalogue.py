@@ -14,6 +14,11 @@ from echonode.registry.verify import MANIFEST_FILE, read_manifest, verify
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
+def is_model_name(text: str) -> bool:
+    """Whether a package may be called so: lower-case letters, digits, dots, dashes, at most 63."""
+    return _NAME.fullmatch(text) is not None
+
+
 class Catalogue:
     """Packages under `paths`, each a folder of folders; a path that does not exist holds none.
 
@@ -55,7 +60,7 @@ class Catalogue:
         return known[1]
 
     def _folder(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
+        if not is_model_name(name):
             raise NotFound(f"{name[:80]!r} is no model name: lower-case letters, digits, dots, dashes, at most 63")
         found = [root / name for root in self._paths if (root / name / MANIFEST_FILE).is_file()]
         if not found:

@@ -113,6 +113,9 @@ def package_digest(manifest: Manifest) -> str:
     for name in ADDED_LIMITS:
         if meaning["input"][name] == InputContract.model_fields[name].default:
             del meaning["input"][name]
+    # What may run on a patient is part of what the model does: the mark must not come off unnoticed.
+    if manifest.simulated:
+        meaning["simulated"] = True
     return digest_of(meaning)
 
 
@@ -154,6 +157,7 @@ def verify(folder: Path) -> Package:
         preparation=manifest.preparation,
         trained_on=manifest.trained_on,
         intended_use=manifest.intended_use,
+        simulated=manifest.simulated,
     )
 
 

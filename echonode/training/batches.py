@@ -76,7 +76,7 @@ def _loaded(
         return
     # DataLoader draws a seed for its workers; from a generator of its own, so that it takes nothing from the run's.
     yield from DataLoader(
-        samples, batch_sampler=places, num_workers=workers, collate_fn=together, pin_memory=pin,  # type: ignore[arg-type]
+        samples, batch_sampler=places, num_workers=workers, collate_fn=together, pin_memory=pin,
         worker_init_fn=_calm, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
 
