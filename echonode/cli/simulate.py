@@ -49,6 +49,7 @@ def simulate_command(
     ] = SyntaxName.JPEG,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Studies that are made at the same time.")] = 1,
     labels: Annotated[bool, typer.Option("--labels/--no-labels", help="Write label maps beside the objects.")] = True,
+    scale: Annotated[float, typer.Option(min=0.1, max=1, help="Part of the scanner's rows and columns.")] = 1.0,
 ) -> None:
     """Simulate DICOM studies as scanners send them: hearts with known truth, written to OUT/truth.json. No patient."""
     quiet_logs()
@@ -57,7 +58,7 @@ def simulate_command(
     from echonode.phantom.simulation import TRUTH_FILE, Simulation, simulate
 
     cohort = Cohort(count=studies, seed=seed, preset=preset.value)
-    simulation = Simulation(cohort=cohort, syntax=Syntax(syntax.value), labels=labels)
+    simulation = Simulation(cohort=cohort, syntax=Syntax(syntax.value), labels=labels, scale=scale)
     with _bar(total=studies) as (done, told):
         for written in simulate(simulation, out, workers=workers, told=told):
             done(written)

@@ -40,11 +40,13 @@ class Order:
         return self.started + number * _BETWEEN_OBJECTS
 
 
-def order_of(study: Study, *, syntax: Syntax, started: datetime | None = None, occasion: str = "") -> Order:
+def order_of(
+    study: Study, *, syntax: Syntax, scale: float = 1.0, started: datetime | None = None, occasion: str = ""
+) -> Order:
     """The order of a study; without `started` its date follows from cohort and number, never from the clock."""
     place = study.seed * 7919 + study.index * 97
     when = started or _FIRST_DAY + timedelta(days=place % _DAYS, minutes=place // _DAYS % _MINUTES)
-    key = (str(study.seed), str(study.index), study.preset.name, syntax.value, when.isoformat(), occasion)
+    key = (str(study.seed), str(study.index), study.preset.name, syntax.value, f"{scale:g}", when.isoformat(), occasion)
     study_uid = derived_uid("phantom study", *key)
     birth = when.date() - timedelta(days=round(study.patient.age_years * 365.25))
     return Order(

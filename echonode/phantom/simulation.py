@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 
+from echonode import __version__
 from echonode.core.errors import BadInput, RunFailed
 from echonode.phantom.cohort import Cohort, Study
 from echonode.phantom.frames import Syntax
@@ -31,11 +32,20 @@ class Simulation:
     cohort: Cohort
     syntax: Syntax = Syntax.JPEG
     labels: bool = True
+    scale: float = 1.0
+    """Part of each scanner's raster that the pictures get."""
 
     @property
     def arguments(self) -> dict[str, Any]:
         """As simulation.json keeps it."""
-        return {"format": FORMAT, "cohort": str(self.cohort), "syntax": self.syntax.value, "labels": self.labels}
+        return {
+            "format": FORMAT,
+            "made_by": f"echonode {__version__}",
+            "cohort": str(self.cohort),
+            "syntax": self.syntax.value,
+            "labels": self.labels,
+            "scale": self.scale,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +138,9 @@ def _write(
     study = simulation.cohort[index]
     folder, part = out / study.name, out / f".{study.name}.part"
     shutil.rmtree(part, ignore_errors=True)
-    truth = write_study(study, part, syntax=simulation.syntax, labels=simulation.labels, told=told)
+    truth = write_study(
+        study, part, syntax=simulation.syntax, labels=simulation.labels, scale=simulation.scale, told=told
+    )
     write_json(part / TRUTH_FILE, truth.plain(folder=study.name))
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
@@ -150,4 +162,4 @@ def _words(arguments: Any) -> str:
     if not isinstance(arguments, dict):
         return "an unreadable one"
     labels = "with" if arguments.get("labels") else "without"
-    return f"{arguments.get('cohort')}, {arguments.get('syntax')}, {labels} labels"
+    return f"{arguments.get('cohort')}, {arguments.get('syntax')}, {arguments.get('made_by')}, {labels} labels, scale {arguments.get('scale')}"

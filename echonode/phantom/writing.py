@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from echonode.phantom.marker import sign
 from echonode.phantom.objects import PhantomObject, build_object
 from echonode.phantom.order import order_of
 from echonode.phantom.sweep import Sweep
-from echonode.phantom.truth import disks_ml
+from echonode.phantom.truth import BeatTruth, disks_ml
 from echonode.phantom.truth_file import BiplaneTruth, ObjectTruth, StudyTruth, plain
 from echonode.phantom.views import View
 
@@ -33,6 +33,7 @@ def write_study(
     *,
     syntax: Syntax = Syntax.JPEG,
     labels: bool = True,
+    scale: float = 1.0,
     started: datetime | None = None,
     occasion: str = "",
     key: bytes | None = None,
@@ -40,22 +41,23 @@ def write_study(
 ) -> StudyTruth:
     """Record every object of `study` into `folder`, which is made: IM_0001.dcm and on, and `labels/`.
 
-    The same study, syntax, `started` and `occasion` give the same bytes. `started` sets the date of the study, `occasion`
-    makes new objects of the same patient. `key` signs each object (`marker.sign`). `told` hears how many objects are
+    The same arguments give the same bytes. `scale` is the part
+    of the scanner's raster that pictures get, `started` the date of the study; `occasion` makes new objects of the same
+    patient. `key` signs each object (`marker.sign`). `told` hears how many objects are
     there, of how many.
 
     Raises:
         BadInput: the syntax does not hold these pictures, or the key is too short.
         OSError: the folder cannot be written.
     """
-    order = order_of(study, syntax=syntax, started=started, occasion=occasion)
+    order = order_of(study, syntax=syntax, scale=scale, started=started, occasion=occasion)
     folder.mkdir(parents=True, exist_ok=True)
     if labels:
         (folder / LABELS_FOLDER).mkdir(exist_ok=True)
     objects: list[ObjectTruth] = []
     planes: dict[tuple[str | None, View], tuple[LoopPlan, Acquisition]] = {}
     for number, plan in enumerate(study.plans, start=1):
-        made = plan.acquire(labels=labels) if isinstance(plan, LoopPlan) else plan.sweep()
+        made = _recorded(plan, scale=scale, labels=labels)
         written = build_object(made, plan, order=order, number=number, syntax=syntax)
         name = f"IM_{number:04d}"
         written.write(folder / f"{name}.dcm", marker=sign(written.sop_instance_uid, key) if key is not None else None)
@@ -76,6 +78,13 @@ def write_study(
     )
 
 
+def _recorded(plan: LoopPlan | SweepPlan, *, scale: float, labels: bool) -> Acquisition | Sweep:
+    rows, columns = (2 * max(round(side * scale / 2), 32) for side in (plan.machine.rows, plan.machine.columns))
+    if isinstance(plan, LoopPlan):
+        return plan.acquire(rows=rows, columns=columns, labels=labels)
+    return plan.sweep(rows=rows, columns=columns)
+
+
 def _arrays(made: Acquisition | Sweep) -> dict[str, Any]:
     if isinstance(made, Sweep):
         return {"boundaries": made.truth.boundaries}
@@ -89,10 +98,13 @@ def _truth(
     loop = made if isinstance(made, Acquisition) else None
     sweep = made if isinstance(made, Sweep) else None
     found = {
-        field.name: plain(getattr(made.truth, field.name)) for field in fields(made.truth) if field.name != "boundaries"
+        field.name: plain(getattr(made.truth, field.name))
+        for field in fields(made.truth)
+        if field.name not in ("boundaries", "r_waves_s")
     }
     if loop is not None:
         found["disks_ef_percent"] = plain(loop.truth.disks_ef_percent)
+        found["beats"] = plain(_beats(loop))
     if sweep is not None:
         found["strip"] = plain(sweep.strip)
         found["r_wave_columns"] = plain(sweep.r_wave_columns)
@@ -118,6 +130,17 @@ def _truth(
         patient=plan.patient,
         truth=found,
     )
+
+
+def _beats(loop: Acquisition) -> list[BeatTruth]:
+    """The beats on the clock of the loop's first frame, whatever clock the heart has."""
+    truth = loop.truth
+    if not truth.beats:
+        return []
+    late = truth.r_waves_s[0] - loop.r_waves_ms[0] / 1000
+    return [
+        replace(beat, r_wave_s=beat.r_wave_s - late, end_systole_s=beat.end_systole_s - late) for beat in truth.beats
+    ]
 
 
 def _biplane(planes: dict[tuple[str | None, View], tuple[LoopPlan, Acquisition]]) -> list[BiplaneTruth]:
