@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 PHANTOM, ARCHIVE = "phantom:", "archive:"
 DATASET_FILE = "dataset.json"
 Layout = Callable[[Path], Iterable[Candidate]]
-_TEXT = re.compile(r"phantom:(?P<count>[0-9]{1,9})@(?P<seed>[0-9]{1,18})(?P<preset>/[a-z0-9][a-z0-9_-]*)?")
 
 
 def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None = None) -> DatasetManifest:
@@ -90,12 +88,12 @@ def study_of(phantom: tuple[str, int]) -> Study:
 
 def described(text: str) -> str:
     """A data text in words, without the folders of this machine."""
-    if match := _TEXT.fullmatch(text):
-        preset = (match["preset"] or "").removeprefix("/")
-        return f"{match['count']} simulated studies (seed {match['seed']}{', ' + preset if preset else ''})"
+    if text.startswith(PHANTOM):
+        cohort = cohort_of(text)
+        return f"{len(cohort)} simulated studies (seed {cohort.seed}, {cohort.preset})"
     if text.startswith(ARCHIVE):
         return f"objects of the node's archive ({text.removeprefix(ARCHIVE)})"
-    return Path(text).name
+    return Path(text).resolve().name
 
 
 def _candidates(texts: Sequence[str], out: Path, layout: Layout | None, split: Split | None) -> list[Candidate]:
@@ -117,14 +115,14 @@ def _candidates(texts: Sequence[str], out: Path, layout: Layout | None, split: S
 
 
 def _phantom(text: str) -> Iterable[Candidate]:
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise BadInput(f"--data {text}: phantom:N@SEED or phantom:N@SEED/preset is expected")
     cohort = cohort_of(text)
     for number in range(len(cohort)):
         # The same seed and number is the same patient, whatever the preset and the size of the cohort.
-        patient = f"phantom@{match['seed']}#{number}"
-        yield Candidate(key=f"{text}#{number:06d}", patient=patient, phantom=(text, number))
+        yield Candidate(
+            key=f"phantom@{cohort.seed}/{cohort.preset}#{number:06d}",
+            patient=f"phantom@{cohort.seed}#{number}",
+            phantom=(str(cohort), number),
+        )
 
 
 def _moved(item: Candidate, split: Split) -> Candidate:
