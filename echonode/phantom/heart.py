@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echonode.phantom.beat import Phase, Rhythm
+from echonode.phantom.anatomy import HeartState, heart_state, paint_heart
+from echonode.phantom.beat import Rhythm
 from echonode.phantom.patient import Patient
+from echonode.phantom.skeleton import skeleton
 from echonode.phantom.tissue import CAVITY, Label, Tissue
-from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle, VentricleState
+from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle
 from echonode.phantom.views import Level, Line, mmode_line
 
 __all__ = ["CAVITY", "Heart", "HeartState", "Label", "Tissue"]
 
 _LINE_STEP_MM = 0.05
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HeartState:
-    """Everything that is constant for one frame."""
-
-    t_s: float
-    phase: Phase
-    ventricle: VentricleState
 
 
 class Heart:
@@ -35,6 +27,7 @@ class Heart:
         self.patient = patient
         self.rhythm = Rhythm(patient)
         self.ventricle = Ventricle(patient)
+        self.skeleton = skeleton(patient, self.ventricle)
         self.chordal_line = mmode_line(Level.LV, patient)
         self._state = lru_cache(maxsize=512)(self._state_at)
 
@@ -51,18 +44,24 @@ class Heart:
         return self._state(float(t_s))
 
     def _state_at(self, t_s: float) -> HeartState:
-        phase = self.rhythm.phase(t_s)
-        volume = self.volume_ml(t_s)
-        return HeartState(t_s=t_s, phase=phase, ventricle=self.ventricle.state(volume_ml=volume, emptied=phase.emptied))
+        return heart_state(
+            self.patient,
+            ventricle=self.ventricle,
+            bones=self.skeleton,
+            phase=self.rhythm.phase(t_s),
+            t_s=t_s,
+            volume_ml=self.volume_ml(t_s),
+        )
 
     def tissue(self, points_mm: NDArray[np.floating], t_s: float) -> Tissue:
         """What lies at points (..., 3) of the heart frame at this time."""
-        shape = points_mm.shape[:-1]
-        flat = np.asarray(points_mm, np.float32).reshape(-1, 3)
-        x, y, z = (np.ascontiguousarray(flat[:, axis]) for axis in range(3))
-        labels, material, specular = self._tissue(x, y, z, self.state(t_s))
+        shape, state = points_mm.shape[:-1], self.state(t_s)
+        x, y, z = _free(points_mm, state)
+        canvas = paint_heart(x, y, z, ventricle=self.ventricle, bones=self.skeleton, state=state)
         return Tissue(
-            labels=labels.reshape(shape), material=material.reshape(*shape, 3), specular=specular.reshape(shape)
+            labels=canvas.labels.reshape(shape),
+            material=canvas.material.reshape(*shape, 3),
+            specular=canvas.specular.reshape(shape),
         )
 
     def end_systole_s(self, r_wave_s: float) -> float:
@@ -79,8 +78,7 @@ class Heart:
         return where.inside.reshape(shape), where.z.reshape(shape)
 
     def _located(self, points_mm: NDArray[np.floating], state: HeartState) -> MaterialPoints:
-        flat = np.asarray(points_mm, np.float32).reshape(-1, 3)
-        x, y, z = (np.ascontiguousarray(flat[:, axis]) for axis in range(3))
+        x, y, z = _free(points_mm, state)
         return self.ventricle.locate(x, y, z, state=state.ventricle)
 
     def walls_mm(self, line: Line, t_s: float) -> NDArray[np.float64]:
@@ -108,13 +106,9 @@ class Heart:
         walls = self.walls_mm(self.chordal_line, t_s)
         return float(walls[3] - walls[2])
 
-    def _tissue(self, x: F32, y: F32, z: F32, state: HeartState) -> tuple[NDArray[np.uint8], F32, F32]:
-        labels = np.full(x.shape, Label.TISSUE, np.uint8)
-        specular = np.zeros(x.shape, np.float32)
-        where = self.ventricle.locate(x, y, z, state=state.ventricle)
-        labels[where.muscle] = Label.MYOCARDIUM
-        labels[where.inside] = Label.LV
-        shell = (where.depth <= 0) & (where.depth > -2) & (where.z > 0)
-        labels[shell] = Label.WALL
-        specular[shell] = 1
-        return labels, np.stack([where.x, where.y, where.z], axis=-1), specular
+
+def _free(points_mm: NDArray[np.floating], state: HeartState) -> tuple[F32, F32, F32]:
+    """Points (..., 3) as three flat axes, free of the heart's shift as a whole."""
+    flat = np.asarray(points_mm, np.float32).reshape(-1, 3)
+    x, y, z = (flat[:, axis] - np.float32(state.shift_mm[axis]) for axis in range(3))
+    return x, y, z

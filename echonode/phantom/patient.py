@@ -154,7 +154,9 @@ def patient(
         motion = _wall_motion(ef_percent, draws=draws[4:10])
     failing = max(0.0, 55 - ef_percent) / 40
     fibrillates = draws[10] < 0.05 + 0.10 * failing
-    spread = rr_spread if rr_spread is not None else (0.15 if fibrillates else round(0.015 + 0.02 * draws[11], 3))
+    spread = (
+        rr_spread if rr_spread is not None else (0.15 if fibrillates else round(float(0.015 + 0.02 * draws[11]), 3))
+    )
     rate = heart_rate_bpm
     if rate is None:
         rate = round(float(np.clip(69 + 10 * normal[3] + 8 * failing + 12 * (spread > 0.1), 45, 130)), 1)

@@ -18,6 +18,7 @@ from echonode.phantom.segments import ANGLES, HEIGHTS, contraction_table
 
 F32 = NDArray[np.float32]
 _CENTRE = 0.3
+_RIM_MM = 9.0
 _SEPTUM = np.deg2rad(150.0)
 _TWIST_RADIANS = np.deg2rad(11.0)
 
@@ -134,6 +135,8 @@ class Ventricle:
         q = (z0 - np.float32(self.centre_mm)) * np.float32(1 / (self.half_mm + self.apex_wall_mm))
         q *= q
         np.subtract(np.float32(1), q, out=q)
+        # Beyond the apex the distance goes on falling, or the axis would count as surface.
+        beyond = np.minimum(q, np.float32(0)) * np.float32(40)
         np.maximum(q, np.float32(0), out=q)
         np.sqrt(q, out=q)
         along = x0 * np.float32(np.cos(_SEPTUM)) + y0 * np.float32(np.sin(_SEPTUM))
@@ -141,6 +144,13 @@ class Ventricle:
         along *= np.float32(self.wall_difference_mm)
         along += np.float32(self.radius_mm + self.wall_mm)
         along *= q
+        along += beyond
+        # The wall thins out towards the annulus.
+        rim = np.float32(1) - z0 * np.float32(1 / _RIM_MM)
+        np.clip(rim, 0, 1, out=rim)
+        rim *= rim
+        rim *= np.float32(0.42 * self.wall_mm)
+        along -= rim
         along -= radius
         return along
 
