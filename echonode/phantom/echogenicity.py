@@ -8,7 +8,7 @@ from echonode.phantom.tissue import Label
 
 ECHO_DB = np.array([-45, -31, 0, -31, -30, -31, -33, 7, 3, 0, 1], np.float32)
 """The mean echo over that of heart muscle."""
-TEXTURE_DB = np.array([0, 1.5, 4.0, 1.5, 1.5, 1.5, 1.5, 2, 4.0, 3.0, 3.5], np.float32)
+TEXTURE_DB = np.array([0, 1.5, 5.5, 1.5, 1.5, 1.5, 1.5, 2, 5.0, 3.5, 4.5], np.float32)
 """How much coarser structure varies it."""
 IMPEDANCE = np.array([1, 0, 1, 0, 0, 0, 0, 1.3, 1.4, 1.1, 1], np.float32)
 """Steps of it along a beam answer as mirrors do."""

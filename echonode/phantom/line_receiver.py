@@ -8,12 +8,12 @@ import numpy as np
 from echonode.phantom.echogenicity import ECHO_DB, IMPEDANCE, TEXTURE_DB
 from echonode.phantom.heart import Heart
 from echonode.phantom.machine import Machine
-from echonode.phantom.receiver import compressed, grey_map, kernel, wave
+from echonode.phantom.receiver import NOISE_DB, compressed, grey_map, kernel, wave
 from echonode.phantom.speckle import Scatterers
 from echonode.phantom.views import Line
 
 _ACROSS = 7
-_BORDER_MM = 3.0
+_BORDER_MM = 1.6
 _MIRROR = 5.0
 
 
@@ -40,7 +40,7 @@ class LineReceiver:
         weights = np.exp(-0.5 * spread**2)
         self._weights = (weights / np.sqrt((weights**2).sum())).astype(np.float32)
         self._mean = (weights / weights.sum()).astype(np.float32)
-        self._scatterers = Scatterers(rng, grain_mm=max(0.5, 0.8 * self._step_mm), texture_mm=float(rng.uniform(1, 1.5)))
+        self._scatterers = Scatterers(rng, grain_mm=max(0.5, 0.8 * self._step_mm), texture_mm=float(rng.uniform(0.7, 1.1)))
 
     def picture(self, heart: Heart, times_s: np.ndarray) -> np.ndarray:
         """The sweep at these times, uint8 samples x times."""
@@ -58,7 +58,7 @@ class LineReceiver:
             mirrors[:, column] = tissue.specular @ self._mean
         impedance = cv2.GaussianBlur(impedance, (1, 5), sigmaX=0.1, sigmaY=1.2)
         slope = cv2.Sobel(impedance, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 / self._step_mm)
-        field[..., 0] += np.abs(slope) * np.float32(_BORDER_MM) + np.float32(_MIRROR) * mirrors**2
+        field[..., 0] += self._machine.mirrors * (np.abs(slope) * np.float32(_BORDER_MM) + np.float32(_MIRROR) * mirrors**2)
         return self._shown(field)
 
     def _shown(self, field: np.ndarray) -> np.ndarray:
@@ -69,14 +69,14 @@ class LineReceiver:
         axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
         still = np.ones((1, 1), np.float32)
         field = cv2.sepFilter2D(field, -1, still, axial, borderType=cv2.BORDER_REFLECT)
-        noise_db = -33 + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
         white = rng.standard_normal((samples, columns, 2), np.float32)
         white = cv2.sepFilter2D(white, -1, still, axial, borderType=cv2.BORDER_REFLECT)
         field += white * (np.sqrt(0.5) * 10 ** (noise_db / 20)).astype(np.float32)
         field += self._near_field(axial)[:, None]
         power = (field**2).sum(axis=-1)
         haze = cv2.blur(power, (1, max(3, samples // 12 | 1)))
-        power += haze * np.float32(10 ** ((-29 + 12 * bad) / 10))
+        power += haze * np.float32(10 ** ((-29 + machine.haze_db + 12 * bad) / 10))
         power = cv2.blur(power, (2, 1))
         return cv2.LUT(np.clip(compressed(power, machine, bad), 0, 255).astype(np.uint8), grey_map(machine))
 

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from echonode.phantom.transducer import Fan
 
 _BANK = 5
-_BORDER_MM = 3.0
+NOISE_DB = -27.0
+"""Receiver noise over the mean echo of muscle, at 0.6 of the depth."""
+_BORDER_MM = 1.6
 """How bright a border of two tissues is: its echo is a step's slope times this."""
+_TRAIL = 24.0
+"""How bright what lies behind a mirror is."""
 _MIRROR = 4.0
 """How bright a mirror that faces the beam is, over the mean echo of muscle."""
 _FLOOR = np.float32(1e-7)
@@ -50,11 +54,17 @@ class Receiver:
         shape = (samples, lines)
         self._gain = (_time_gain(fan, rng, bad) + _shadows(fan, rng, bad)).astype(np.float32)
         self._surround = _surround(fan, rng)
-        self._mirror_gain = cv2.exp(self._gain * np.float32(np.log(10) / 20))
+        self._surround_gain = np.float32(_TRAIL * machine.mirrors) * cv2.exp((self._gain + 0.7 * self._surround) * np.float32(np.log(10) / 20))
+        reach = max(2, round(24 / fan.step_mm / 4))
+        late = np.exp(-np.arange(reach) * 4 * fan.step_mm / 9)
+        # filter2D correlates: what lies above a sample stands first in the kernel, mirrored about its middle.
+        self._late = np.concatenate([late[::-1], np.zeros(reach - 1)]).astype(np.float32)[:, None]
+        self._late /= self._late.sum()
+        self._mirror_gain = np.float32(machine.mirrors) * cv2.exp(self._gain * np.float32(np.log(10) / 20))
         depth = (fan.ranges_mm / fan.depth_mm)[:, None]
-        noise_db = -33 + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
         self._noise = np.broadcast_to((10 ** (noise_db / 20)).astype(np.float32), shape)
-        self._haze_db = np.float32(-25 + 12 * bad)
+        self._haze_db = np.float32(-26 + machine.haze_db + 12 * bad)
         self._clutter = self._near_field(machine, bad)
         self._dropout_db = (8 + 8 * bad) * np.clip(
             0.6 + 0.8 * wave(rng, np.linspace(0, 1, lines, dtype=np.float32), 3), 0, 1.4
@@ -92,18 +102,32 @@ class Receiver:
         np.add(decibels, self._surround, out=decibels, where=SURROUNDING[labels])
         decibels *= np.float32(np.log(10) / 20)
         field = self._scatterers.amplitudes(material)
-        field *= cv2.exp(decibels)[..., None]
-        texture *= np.float32(0.45)
+        # No border is a perfect mirror: it glints in patches and in points, which move with it.
+        texture *= np.float32(0.6)
         texture += 1
         cv2.max(texture, 0.1, dst=texture)
+        texture *= 0.35 + np.abs(field[..., 0])
         slant *= np.float32(-0.95)
         slant += 1
+        slant *= tissue.specular
+        strength = cv2.exp(decibels)
+        strength += self._trail(slant, labels)
+        field *= strength[..., None]
         mirror = self._borders(labels)
-        mirror += np.float32(_MIRROR) * tissue.specular * slant
+        mirror += np.float32(_MIRROR) * slant
         mirror *= texture
         mirror *= self._mirror_gain
         field[..., 0] += mirror
         return field
+
+    def _trail(self, mirrors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """What comes back late from behind mirrors, in the tissue around the heart: strength, float32 S x L."""
+        small = cv2.resize(mirrors, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        small = cv2.filter2D(small, -1, self._late, borderType=cv2.BORDER_CONSTANT)
+        late = cv2.resize(small, labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        late *= self._surround_gain
+        late *= SURROUNDING[labels]
+        return late
 
     def _slant(self, labels: np.ndarray) -> np.ndarray:
         """How far walls run along the beam: 0 across it, 1 along it, float32 S x L."""
@@ -219,7 +243,7 @@ def _surround(fan: Fan, rng: np.random.Generator) -> np.ndarray:
     streaks = cv2.GaussianBlur(streaks, (0, 0), sigmaX=wide / 2, sigmaY=1.6 / fan.step_mm)
     side = np.abs(fan.angles / fan.half_angle)[None]
     lung = rng.uniform(4, 14) * np.clip((side - rng.uniform(0.3, 0.6)) / 0.4, 0, 1)
-    total = 6 * patches / patches.std() + 3.5 * streaks / streaks.std() - lung - 2
+    total = 6 * patches / patches.std() + 4.5 * streaks / streaks.std() - lung - 2
     return np.asarray(total, np.float32)
 
 
