@@ -19,7 +19,7 @@ from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle, Ventricle
 _FLOOR_MM = 4.0
 _PERICARDIUM_MM = 2.0
 _CARRIED_MM = 9.0
-_PAPILLARY_DEGREES = (2.0, 238.0)
+_PAPILLARY_DEGREES = (-8.0, 245.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,10 +44,9 @@ def heart_state(
     lv = ventricle.state(volume_ml=volume_ml, emptied=phase.emptied)
     reserve = 0.72 if patient.fibrillates else 0.48
     la_volume = patient.la_volume_ml * (reserve + (1 - reserve) * phase.atrial)
-    squeeze = 2.2 * phase.emptied * min(1.0, patient.ef_percent / 60)
+    squeeze = 1.5 * phase.emptied * min(1.0, patient.ef_percent / 60)
     forward = across(AORTIC_DEGREES, squeeze)
     breath = np.sin(2 * np.pi * (t_s / 4.2 + (patient.seed % 97) / 97))
-    scale = bones.mitral_scale
     return HeartState(
         t_s=t_s,
         phase=phase,
@@ -61,7 +60,9 @@ def heart_state(
             right_pump=0.6 + 0.4 * min(1.0, patient.ef_percent / 55),
         ),
         root=root_state(base_mm=lv.base_mm, atrial=phase.atrial, opening=phase.aortic),
-        mitral=mitral_cone(opening=phase.mitral, scale=scale, ring_mm=bones.mitral_semi_u),
+        mitral=mitral_cone(
+            opening=phase.mitral, scale=bones.mitral_scale, ring_mm=bones.mitral_semi_u, base_mm=lv.base_mm
+        ),
         tricuspid=tricuspid_cone(
             opening=phase.mitral, scale=bones.tricuspid_radius / 15, ring_mm=bones.tricuspid_radius
         ),
@@ -74,13 +75,12 @@ def paint_heart(x: F32, y: F32, z: F32, *, ventricle: Ventricle, bones: Skeleton
     where = ventricle.locate(x, y, z, state=state.ventricle)
     canvas = Canvas(
         labels=np.full(x.shape, Label.TISSUE, np.uint8),
-        material=np.empty((len(x), 3), np.float32),
+        material=np.empty((3, len(x)), np.float32),
         specular=np.zeros(x.shape, np.float32),
     )
-    _surroundings(canvas, where, x, y, z)
-    own = where.inside | where.muscle
-    rest = np.flatnonzero(~own)
+    rest = np.flatnonzero(~(where.inside | where.muscle))
     rx, ry, rz = x[rest], y[rest], z[rest]
+    _surroundings(canvas, where, rest, rx, ry, rz)
     _floor(canvas, where, rest, bones)
     paint_chambers(canvas, rest, rx, ry, rz, bones=bones, state=state.chambers)
     _mouth(canvas, rest, rx, ry, rz, bones=bones, base_mm=state.ventricle.base_mm)
@@ -98,13 +98,14 @@ def _at(where: MaterialPoints, which: Indices) -> tuple[F32, F32, F32]:
     return where.x[which], where.y[which], where.z[which]
 
 
-def _surroundings(canvas: Canvas, where: MaterialPoints, x: F32, y: F32, z: F32) -> None:
+def _surroundings(canvas: Canvas, where: MaterialPoints, rest: Indices, x: F32, y: F32, z: F32) -> None:
     """What lies around is carried along by the heart's surface, the less the further off; the pericardium is bright."""
-    away = np.minimum(where.depth, 0) * np.float32(1 / _CARRIED_MM)
+    depth = where.depth[rest]
+    away = np.minimum(depth, 0) * np.float32(1 / _CARRIED_MM)
     weight = 1 / (1 + away * away)
     for axis, (still, place) in enumerate(((where.x, x), (where.y, y), (where.z, z))):
-        canvas.material[:, axis] = place + (still - place) * weight
-    shell = np.flatnonzero((where.depth <= 0) & (where.depth > -_PERICARDIUM_MM) & (where.z > -6))
+        canvas.material[axis, rest] = place + (still[rest] - place) * weight
+    shell = rest[(depth <= 0) & (depth > -_PERICARDIUM_MM) & (where.z[rest] > -6)]
     canvas.paint(shell, Label.WALL, material=None, specular=1.0)
 
 

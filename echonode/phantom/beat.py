@@ -23,7 +23,7 @@ class Phase:
     """Where in a beat a time lies; every share runs 0 to 1.
 
     `emptied` 0 at end-diastole, 1 at end-systole (LV volume); `mitral`, `aortic` opening of the valves; `atrial`
-    the LA's fill (1 largest); `drive` how far the muscle is contracted (0 relaxed; keeps through isovolumic phases).
+    the LA's fill (1 largest).
     """
 
     beat: int

@@ -15,7 +15,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Canvas:
-    """Labels uint8 (n,), material float32 (n, 3), specular float32 (n,), filled in by one structure after another."""
+    """Labels uint8 (n,), material float32 (3, n), specular float32 (n,), filled in by one structure after another."""
 
     labels: NDArray[np.uint8]
     material: F32
@@ -29,4 +29,4 @@ class Canvas:
         self.specular[where] = specular
         if material is not None:
             for axis, values in enumerate(material):
-                self.material[where, axis] = values
+                self.material[axis, where] = values

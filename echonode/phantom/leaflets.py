@@ -31,16 +31,21 @@ class Cone:
     bow: float = 1.0
 
 
-def mitral_cone(*, opening: float, scale: float, ring_mm: float) -> Cone:
-    """The mitral leaflets at an opening of 0 to 1."""
+def mitral_cone(*, opening: float, scale: float, ring_mm: float, base_mm: float) -> Cone:
+    """The mitral leaflets at an opening of 0 to 1.
+
+    The chords hold the tips at their distance from the papillary muscles, so shut leaflets grow flat as the base comes
+    down by `base_mm`.
+    """
+    shut_mm = max(5.0, scale * 15.5 - 0.6 * base_mm)
     return Cone(
         ring_mm=ring_mm,
         tip_radius=0.02 + 0.83 * opening,
         tip_centre=-0.30 * (1 - opening),
-        length_mm=scale * (8.5 + 8.0 * opening),
-        longer_mm=scale * (0.5 + 6.5 * opening),
+        length_mm=shut_mm + (scale * 18.5 - shut_mm) * opening,
+        longer_mm=scale * 6.0 * opening,
         half_thickness_mm=0.95,
-        bow=1.15,
+        bow=0.5 + 0.65 * opening,
     )
 
 

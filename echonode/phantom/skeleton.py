@@ -47,7 +47,7 @@ def skeleton(patient: Patient, ventricle: Ventricle) -> Skeleton:
     annulus = min(0.70 * sinus, 0.62 * base)
     semi_u = 0.66 * base
     mitral_u = semi_u - base
-    aortic_u = mitral_u + semi_u + annulus - 1.0
+    aortic_u = mitral_u + semi_u + annulus
     outer = ventricle.radius_mm + ventricle.wall_mm
     width = patient.rv_width_mm
     return Skeleton(
@@ -63,7 +63,7 @@ def skeleton(patient: Patient, ventricle: Ventricle) -> Skeleton:
         tricuspid=across(TRICUSPID_DEGREES, outer + 0.44 * width),
         tricuspid_radius=0.43 * width,
         right_centre=across(RIGHT_DEGREES, outer),
-        right_semi=(0.9 * width, 1.42 * width + 0.3 * (outer - 31), 0.74 * ventricle.length_mm),
+        right_semi=(0.8 * width, 1.42 * width + 0.3 * (outer - 31), 0.74 * ventricle.length_mm),
         right_atrium_ml=0.5 * patient.la_volume_ml + 24,
     )
 

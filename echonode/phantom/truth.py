@@ -136,7 +136,7 @@ def _disks(heart: Heart, plane: Plane, t_s: float) -> tuple[float, NDArray[np.fl
     along = apart @ (apex / length)
     disk = np.clip((along / length * DISKS).astype(int), 0, DISKS - 1)
     area = np.bincount(disk, minlength=DISKS) * _SPACING_MM**2
-    return length, area / (length / DISKS)
+    return length, np.asarray(area / (length / DISKS), np.float64)
 
 
 def _beat(heart: Heart, wave: float, *, times: NDArray[np.float64], step: float) -> BeatTruth:

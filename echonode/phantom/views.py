@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.phantom.patient import Patient
+from echonode.phantom.skeleton import skeleton
 from echonode.phantom.ventricle import F32, Ventricle
 
 _PLANE_STREAM = 103
 _CHEST_MM = 42.0
 _AORTIC = 150.0
-_CHORDS = 0.31
+_CHORDS = 0.33
 
 
 class View(StrEnum):
@@ -89,12 +90,12 @@ def plane(
             place = around(120, lv.radius_mm + lv.wall_mm + _CHEST_MM) + around(210, 9) + z_axis * height * lv.length_mm
             return _framed(place + shift, depth=-around(120), lateral=around(30), turn=turn, tilt=tilt)
         case View.SUBCOSTAL:
-            place = around(225, lv.radius_mm + lv.wall_mm + 60) + z_axis * 0.35 * lv.length_mm
+            place = around(225, lv.radius_mm + lv.wall_mm + 60) + z_axis * 0.12 * lv.length_mm
             return _framed(place + shift, depth=-around(225), lateral=z_axis, turn=turn, tilt=tilt)
     across = {View.A4C: 30, View.A2C: 90, View.A3C: 150, View.A5C: 30}[view]
     place = z_axis * (lv.length_mm + lv.apex_wall_mm + 14) + shift * np.array([1, 1, 0.5])
     # The mitral valve's middle lies off the axis, away from the aorta; the four chambers are centred on their septum.
-    aim = around(120, 15) if view is View.A5C else around(_AORTIC, -0.2 * lv.radius_mm)
+    aim = around(120, 15) if view is View.A5C else around(_AORTIC, -0.06 * lv.radius_mm)
     if view in (View.A4C, View.A5C):
         aim = aim + around(210, 9)
     return _framed(place, depth=aim - place, lateral=around(across), turn=turn, tilt=tilt)
@@ -117,11 +118,12 @@ def mmode_line(level: Level, patient: Patient) -> Line:
     """The M-mode line of a level in the PLAX plane of a perfect operator."""
     lv = Ventricle(patient)
     sector = plane(View.PLAX, patient, error=0.0)
+    bones = skeleton(patient, lv)
     across = lv.radius_mm + lv.wall_mm + _CHEST_MM
     aim, target = {
         Level.LV: (across, _CHORDS * lv.length_mm),
-        Level.MITRAL: (across, 12.0),
-        Level.AORTA: (across - 17.0, -12.0),
+        Level.MITRAL: (across, 16.0 * bones.mitral_scale),
+        Level.AORTA: (across - bones.aortic_u - 1.0, -6.5),
     }[level]
     return Line(level=level, plane=sector, angle_radians=float(np.arctan2(sector.position[2] - target, aim)))
 
