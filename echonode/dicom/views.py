@@ -87,6 +87,7 @@ _NAMES = {
     "APLAX": "A3C",
     "APICALLONGAXIS": "A3C",
     "APICAL3CHAMBER": "A3C",
+    "SCLAX": "SC-LAX",
     "A5C": "A5C",
     "AP5": "A5C",
     "5CH": "A5C",

@@ -162,4 +162,5 @@ def _words(arguments: Any) -> str:
     if not isinstance(arguments, dict):
         return "an unreadable one"
     labels = "with" if arguments.get("labels") else "without"
-    return f"{arguments.get('cohort')}, {arguments.get('syntax')}, {arguments.get('made_by')}, {labels} labels, scale {arguments.get('scale')}"
+    how = (arguments.get(name) for name in ("cohort", "syntax", "made_by"))
+    return f"{', '.join(map(str, how))}, {labels} labels, scale {arguments.get('scale')}"
