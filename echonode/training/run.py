@@ -241,6 +241,10 @@ class Run:
         """The value of each process, by rank; every process must call it."""
         return self._processes.gathered(value)
 
+    def agreed(self, value: T) -> T:
+        """The first process's value, in every process: what is decided by it is decided alike. All must call it."""
+        return self._processes.first_does(lambda: value)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The mixed precision that was asked for, around the forward pass and the loss."""
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]

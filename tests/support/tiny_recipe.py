@@ -119,7 +119,7 @@ def fit(
         run.tick(step + 1, f"loss {loss.item():.4f}")
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == total:
             predicted, wanted = predictions(average.average, data, Split.VALIDATION, run)
-            error = mae(predicted, wanted)
+            error = run.agreed(mae(predicted, wanted))
             run.log(step + 1, validation_mae=error)
             better, best = error < best, min(best, error)
             states = {name: part.state_dict() for name, part in parts.items()}
