@@ -106,7 +106,9 @@ def real_prints(folder: Path) -> list[tuple[Print, View]]:
         clip = read_clip(folder / path, limits=LimitsSection())
         regions = [region for region in clip.regions if region.spatial_format == SpatialFormat.TWO_D]
         size = mm or 10 * abs(regions[0].delta_y or 0.03)
-        found.append((fingerprint(path.split("/")[0] + "/" + Path(path).stem, study, clip.frames, mm_per_pixel=size), view))
+        found.append(
+            (fingerprint(path.split("/")[0] + "/" + Path(path).stem, study, clip.frames, mm_per_pixel=size), view)
+        )
     return found
 
 
@@ -140,7 +142,11 @@ def speed() -> None:
         ("60 frames 600x800, slate, colour", "slate", {"frames": 60, "colour": True}),
         ("60 frames 708x1016, aurora, with labels", "aurora", {"frames": 60}),
         ("32 frames 128x128, with labels", "slate", {"frames": 32, "rows": 128, "columns": 128, "overlays": False}),
-        ("32 frames 112x112, without", "slate", {"frames": 32, "rows": 112, "columns": 112, "overlays": False, "labels": False}),
+        (
+            "32 frames 112x112, without",
+            "slate",
+            {"frames": 32, "rows": 112, "columns": 112, "overlays": False, "labels": False},
+        ),
     )
     for title, name, options in cases:
         seconds = []
@@ -173,7 +179,9 @@ def main() -> None:
     _summary(pairs)
     print("phantom loops with real loops of the same view")
     _summary([(one, other) for one, view in made for other, its in real if view == its])
-    print("\nnearest phantom of each real loop: grey levels, dB; and, for orientation, the nearest real loop of another study")
+    print(
+        "\nnearest phantom of each real loop: grey levels, dB; and, for orientation, the nearest real loop of another study"
+    )
     for other, _ in real:
         greys = min((histogram_distance(one, other), one.name) for one, _ in made)
         spectra = min((spectrum_distance(one, other), one.name) for one, _ in made)

@@ -280,7 +280,9 @@ class _Screen:
 
 
 def _clock(frames: int, frame_time_ms: float, times_ms: Sequence[float] | None) -> np.ndarray:
-    clock = np.asarray(times_ms, np.float64) if times_ms is not None else np.arange(frames) * float(frame_time_ms)
+    clock: np.ndarray = np.arange(frames) * float(frame_time_ms)
+    if times_ms is not None:
+        clock = np.asarray(times_ms, np.float64)
     if clock.ndim != 1 or len(clock) == 0 or (np.diff(clock) <= 0).any():
         raise ValueError("a loop needs at least one frame, and times that rise")
-    return clock - clock[0]
+    return np.asarray(clock - clock[0])

@@ -78,7 +78,9 @@ class ColourBox:
         """Velocity towards the probe as a share of the Nyquist limit, over the box."""
         phase = self._heart.state(time_s).phase
         x, y, z = self._points[..., 0], self._points[..., 1], self._points[..., 2]
-        inflow = 75 * phase.mitral * np.exp(-(((x - 3) / 13) ** 2 + (y / 14) ** 2) - np.clip((z - 10) / 45, -0.6, 3) ** 2)
+        inflow = (
+            75 * phase.mitral * np.exp(-(((x - 3) / 13) ** 2 + (y / 14) ** 2) - np.clip((z - 10) / 45, -0.6, 3) ** 2)
+        )
         outflow = 105 * phase.aortic * np.exp(-(((x + 13) / 12) ** 2 + ((y - 10) / 13) ** 2) - ((z - 2) / 34) ** 2)
         swirl = 16 * np.sin(x / 11 + 5 * time_s) * np.cos(z / 13 - 3 * time_s)
         flow = np.stack([0.15 * inflow - 0.3 * outflow + swirl, 0.25 * outflow, inflow - outflow], axis=-1)

@@ -40,7 +40,9 @@ class LineReceiver:
         weights = np.exp(-0.5 * spread**2)
         self._weights = (weights / np.sqrt((weights**2).sum())).astype(np.float32)
         self._mean = (weights / weights.sum()).astype(np.float32)
-        self._scatterers = Scatterers(rng, grain_mm=max(0.5, 0.8 * self._step_mm), texture_mm=float(rng.uniform(0.7, 1.1)))
+        self._scatterers = Scatterers(
+            rng, grain_mm=max(0.5, 0.8 * self._step_mm), texture_mm=float(rng.uniform(0.7, 1.1))
+        )
 
     def picture(self, heart: Heart, times_s: np.ndarray) -> np.ndarray:
         """The sweep at these times, uint8 samples x times."""
@@ -58,18 +60,22 @@ class LineReceiver:
             mirrors[:, column] = tissue.specular @ self._mean
         impedance = cv2.GaussianBlur(impedance, (1, 5), sigmaX=0.1, sigmaY=1.2)
         slope = cv2.Sobel(impedance, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 / self._step_mm)
-        field[..., 0] += self._machine.mirrors * (np.abs(slope) * np.float32(_BORDER_MM) + np.float32(_MIRROR) * mirrors**2)
+        field[..., 0] += self._machine.mirrors * (
+            np.abs(slope) * np.float32(_BORDER_MM) + np.float32(_MIRROR) * mirrors**2
+        )
         return self._shown(field)
 
     def _shown(self, field: np.ndarray) -> np.ndarray:
         machine, rng, bad = self._machine, self._rng, self._bad
         samples, columns = field.shape[:2]
         depth = (self._ranges / self._ranges[-1])[:, None, None]
-        field *= (10 ** ((1.6 * wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8) / 20)).astype(np.float32)
+        field *= (10 ** ((1.6 * wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8) / 20)).astype(
+            np.float32
+        )
         axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
         still = np.ones((1, 1), np.float32)
         field = cv2.sepFilter2D(field, -1, still, axial, borderType=cv2.BORDER_REFLECT)
-        noise_db = NOISE_DB + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
         white = rng.standard_normal((samples, columns, 2), np.float32)
         white = cv2.sepFilter2D(white, -1, still, axial, borderType=cv2.BORDER_REFLECT)
         field += white * (np.sqrt(0.5) * 10 ** (noise_db / 20)).astype(np.float32)
@@ -82,7 +88,9 @@ class LineReceiver:
 
     def _near_field(self, axial: np.ndarray) -> np.ndarray:
         """Echoes near the probe that stand still: level lines over the whole sweep, float32 samples x 2."""
-        level = 10 ** ((self._machine.clutter_db + 2 + 8 * self._bad) / 20) * np.exp(-self._ranges / (8 + 9 * self._bad))
+        level = 10 ** ((self._machine.clutter_db + 2 + 8 * self._bad) / 20) * np.exp(
+            -self._ranges / (8 + 9 * self._bad)
+        )
         level = level + 10 ** ((self._machine.clutter_db - 30 + 17 * self._bad) / 20) * np.exp(-self._ranges / 45)
         white = self._rng.standard_normal((len(level), 1, 2), np.float32)
         white = cv2.sepFilter2D(white, -1, np.ones((1, 1), np.float32), axial, borderType=cv2.BORDER_REFLECT)

@@ -105,7 +105,7 @@ def furnish(
 def ruler(canvas: Canvas, kind: Ruler, fan: Fan, *, colour: Colour) -> None:
     """Depth marks each cm, larger ones each 5 cm, numbered where they stand in a column."""
     size = canvas.rows / _DESIGN_ROWS
-    y0, y1, x0, x1 = fan.box
+    x0, x1 = fan.box[2:]
     for cm in range(int(fan.depth_mm // 10) + 1):
         down = cm * 10 / fan.mm_per_pixel
         if kind is Ruler.EDGE:

@@ -54,7 +54,8 @@ class Receiver:
         shape = (samples, lines)
         self._gain = (_time_gain(fan, rng, bad) + _shadows(fan, rng, bad)).astype(np.float32)
         self._surround = _surround(fan, rng)
-        self._surround_gain = np.float32(_TRAIL * machine.mirrors) * cv2.exp((self._gain + 0.7 * self._surround) * np.float32(np.log(10) / 20))
+        around_db = self._gain + np.float32(0.7) * self._surround
+        self._surround_gain = np.float32(_TRAIL * machine.mirrors) * cv2.exp(around_db * np.float32(np.log(10) / 20))
         reach = max(2, round(24 / fan.step_mm / 4))
         late = np.exp(-np.arange(reach) * 4 * fan.step_mm / 9)
         # filter2D correlates: what lies above a sample stands first in the kernel, mirrored about its middle.
@@ -62,7 +63,7 @@ class Receiver:
         self._late /= self._late.sum()
         self._mirror_gain = np.float32(machine.mirrors) * cv2.exp(self._gain * np.float32(np.log(10) / 20))
         depth = (fan.ranges_mm / fan.depth_mm)[:, None]
-        noise_db = NOISE_DB + machine.noise_db + 23 * bad**1.3 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
         self._noise = np.broadcast_to((10 ** (noise_db / 20)).astype(np.float32), shape)
         self._haze_db = np.float32(-26 + machine.haze_db + 12 * bad)
         self._clutter = self._near_field(machine, bad)

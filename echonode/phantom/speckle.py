@@ -29,7 +29,9 @@ def _texture() -> np.ndarray:
     squared = (
         frequency[:, None, None] ** 2 + frequency[None, :, None] ** 2 + frequency[None, None, : side // 2 + 1] ** 2
     )
-    field = np.fft.irfftn(np.fft.rfftn(field) * np.exp(-0.5 * squared * 1.6**2), field.shape, axes=(0, 1, 2)).astype(np.float32)
+    field = np.fft.irfftn(np.fft.rfftn(field) * np.exp(-0.5 * squared * 1.6**2), field.shape, axes=(0, 1, 2)).astype(
+        np.float32
+    )
     return np.ascontiguousarray((field / field.std()).ravel(), np.float32)
 
 

@@ -243,7 +243,9 @@ def _trace(
     rows, columns = frame.shape[:2]
     high = (box.y1 - box.y0) / rows * 0.16
     low = (box.y1 + 1) / rows
-    where = Rectangle(x0=box.x0 / columns, y0=low - 0.72 * high, x1=(box.x1 + 1) / columns, y1=min(1.0, low + 0.28 * high))
+    where = Rectangle(
+        x0=box.x0 / columns, y0=low - 0.72 * high, x1=(box.x1 + 1) / columns, y1=min(1.0, low + 0.28 * high)
+    )
     strip = TraceStrip(where, rows=rows, columns=columns, start_s=start_s, seconds=seconds)
     times = start_s + np.linspace(0, seconds, 2 * (box.x1 - box.x0 + 1))
     waves = heart.beats(seconds + 2 * _MARGIN_S + 2, start_s - _MARGIN_S - 1)
