@@ -19,7 +19,8 @@ from echonode.phantom.receiver import Receiver
 from echonode.phantom.speckle import Scatterers
 from echonode.phantom.transducer import Fan, Frame
 from echonode.phantom.truth import LoopTruth, loop_truth
-from echonode.phantom.views import Plane, View, plane as plane_of
+from echonode.phantom.views import Plane, View
+from echonode.phantom.views import plane as plane_of
 
 _STREAM = 212
 _FULL_ROWS = 600
