@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID
 
 from echonode.core.identity import derived_uid
 from echonode.phantom.acquire import Acquisition
@@ -98,9 +99,9 @@ def build_object(
         )
     put_pixels(dataset, pixels, rows=frames.shape[1], columns=frames.shape[2])
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, uid
-    meta.TransferSyntaxUID = pixels.transfer_syntax_uid
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, UID(uid)
+    meta.TransferSyntaxUID = UID(pixels.transfer_syntax_uid)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
     return PhantomObject(
