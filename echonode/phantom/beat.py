@@ -77,7 +77,7 @@ class Rhythm:
         Raises:
             ValueError: the time is beyond the beats that are simulated (more than about an hour).
         """
-        waves = self._r_waves
+        waves, t_s = self._r_waves, float(t_s)
         beat = bisect_right(waves, t_s) - 1
         if not 0 <= beat < len(waves) - 1:
             raise ValueError(f"time {t_s} s is beyond the simulated beats")

@@ -29,6 +29,8 @@ class Cone:
     longer_mm: float
     half_thickness_mm: float
     bow: float = 1.0
+    seam: float = 0.0
+    """How far shut leaflets meet along a line across the ring and not in one point, 0 to 1."""
 
 
 def mitral_cone(*, opening: float, scale: float, ring_mm: float, base_mm: float) -> Cone:
@@ -37,7 +39,7 @@ def mitral_cone(*, opening: float, scale: float, ring_mm: float, base_mm: float)
     The chords hold the tips at their distance from the papillary muscles, so shut leaflets grow flat as the base comes
     down by `base_mm`.
     """
-    shut_mm = max(5.0, scale * 15.5 - 0.6 * base_mm)
+    shut_mm = max(5.0, scale * 14.0 - 0.52 * base_mm)
     return Cone(
         ring_mm=ring_mm,
         tip_radius=0.02 + 0.83 * opening,
@@ -46,6 +48,7 @@ def mitral_cone(*, opening: float, scale: float, ring_mm: float, base_mm: float)
         longer_mm=scale * 6.0 * opening,
         half_thickness_mm=0.95,
         bow=0.5 + 0.65 * opening,
+        seam=0.6 * (1 - opening),
     )
 
 
@@ -72,7 +75,8 @@ def on_leaflet(cone: Cone, *, along: F32, across: F32, depth_mm: F32) -> tuple[N
     share = np.clip(down, 0, 1)
     curve = share if cone.bow == 1.0 else share ** np.float32(cone.bow)
     middle = along - np.float32(cone.tip_centre) * share
-    radius = np.sqrt(middle * middle + across * across)
+    beside = across * (1 - np.float32(cone.seam) * share) if cone.seam else across
+    radius = np.sqrt(middle * middle + beside * beside)
     wanted = 1 + np.float32(cone.tip_radius - 1) * curve
     run = np.float32(cone.ring_mm * (1 - cone.tip_radius))
     slant = reach / np.sqrt(reach * reach + run * run)

@@ -15,7 +15,7 @@ from echonode.phantom.ventricle import F32
 _LEAN_RADIANS = 0.18
 _SWING_RADIANS = 0.24
 _CUSP_MM = 13.0
-_CARRIED = 0.5
+_CARRIED = 0.4
 _WALL_MM = 2.0
 _LENGTH_MM = 75.0
 # Radius above the ring, as a share of the way from the ring's to the sinuses': sinuses, sinotubular junction, ascending.

@@ -7,6 +7,7 @@ Segments and their angles: Cerqueira et al., Circulation 2002;105:539 (AHA). Ang
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -71,4 +72,9 @@ def contraction_table(scores: Sequence[int]) -> NDArray[np.float32]:
 
 def mean_contraction(scores: Sequence[int]) -> float:
     """The share of a normal heart's narrowing that a heart of these scores reaches, about."""
+    return _mean_contraction(tuple(scores))
+
+
+@lru_cache(maxsize=4096)
+def _mean_contraction(scores: tuple[int, ...]) -> float:
     return float(contraction_table(scores)[: int(HEIGHTS * 0.95)].mean())

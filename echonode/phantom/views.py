@@ -122,8 +122,8 @@ def mmode_line(level: Level, patient: Patient) -> Line:
     across = lv.radius_mm + lv.wall_mm + _CHEST_MM
     aim, target = {
         Level.LV: (across, _CHORDS * lv.length_mm),
-        Level.MITRAL: (across, 16.0 * bones.mitral_scale),
-        Level.AORTA: (across - bones.aortic_u - 1.0, -6.5),
+        Level.MITRAL: (across, 15.0 * bones.mitral_scale),
+        Level.AORTA: (across - bones.aortic_u - 1.0, -5.5),
     }[level]
     return Line(level=level, plane=sector, angle_radians=float(np.arctan2(sector.position[2] - target, aim)))
 
