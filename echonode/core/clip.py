@@ -101,6 +101,8 @@ class Clip:
     heart_rate: float | None = None
     timed: bool = True
     """False when no time was found in the source and `times_ms` are a stated guess."""
+    r_waves_ms: tuple[float, ...] = ()
+    """R waves on the clock of `times_ms`, as the scanner found them; empty where the source tells none."""
 
     def __post_init__(self) -> None:
         if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[3] not in (1, 3):

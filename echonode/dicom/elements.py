@@ -173,6 +173,25 @@ def real(header: DataSet, keyword: str) -> float | None:
     return None if number is None or not math.isfinite(number) else float(number)
 
 
+def reals(header: DataSet, keyword: str) -> tuple[float, ...]:
+    """The numbers of an FL element of any length, however it was written; empty when one is not finite or unreadable."""
+    element = _stored(header, keyword)
+    if element is None or element.value is None:
+        return ()
+    value = element.value
+    try:
+        if isinstance(value, bytes) and isinstance(element, RawDataElement):
+            if element.VR in ("DS", "IS", "LO", "SH"):
+                return decimals(header, keyword)
+            order = "<" if element.is_little_endian else ">"
+            numbers = [float(number) for (number,) in struct.iter_unpack(order + "f", value)]
+        else:
+            numbers = [float(part) for part in (value if hasattr(value, "__iter__") else [value])]
+    except MALFORMED:
+        return ()
+    return tuple(numbers) if all(math.isfinite(number) for number in numbers) else ()
+
+
 def items(header: DataSet, keyword: str) -> Seq[DataSet]:
     """The items of a sequence; none when it is absent, empty or unreadable."""
     if isinstance(header, RawItem):

@@ -29,7 +29,7 @@ from echonode.dicom.fragments import Span, frames_of, read_spans, walk_items
 from echonode.dicom.layout import PixelLayout, check_budget, layout_of
 from echonode.dicom.regions import regions_of
 from echonode.dicom.stream import decode_video
-from echonode.dicom.timing import FrameTimes, frame_times_ms
+from echonode.dicom.timing import FrameTimes, frame_times_ms, r_wave_times_ms
 from echonode.dicom.views import view_code
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -225,6 +225,7 @@ def read_clip(path: Path, *, limits: LimitsSection) -> Clip:
             stage=facts.stage,
             heart_rate=facts.heart_rate,
             timed=times.timed,
+            r_waves_ms=r_wave_times_ms(source.header),
         )
 
 

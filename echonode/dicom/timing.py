@@ -70,6 +70,11 @@ def frame_times_ms(header: DataSet, *, frames: int | None = None) -> FrameTimes:
     return _uniform(count, GUESSED_MS, timed=False, basis="the header tells no frame time between 2.5 and 200 ms")
 
 
+def r_wave_times_ms(header: DataSet) -> tuple[float, ...]:
+    """R Wave Time Vector (0018,6060), PS3.3 C.8.5.6: ms from the first frame, rising; empty where there is none."""
+    return tuple(sorted(set(elements.reals(header, "RWaveTimeVector"))))
+
+
 def _points_at(header: DataSet, tag: int) -> bool:
     element = elements.stored(header, 0x00280009)
     if element is None or element.value is None:

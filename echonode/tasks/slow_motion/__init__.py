@@ -9,5 +9,6 @@ TASK = TaskSpec(
     title="Slow motion",
     runner="echonode.tasks.slow_motion.runner:open_runner",
     importers={"superslomo": "echonode.tasks.slow_motion.upstream:import_superslomo"},
+    evaluations={"slow-motion": "echonode.tasks.slow_motion.evaluate.evaluation:evaluate"},
     parity="echonode.tasks.slow_motion.parity:check",
 )
