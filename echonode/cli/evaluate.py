@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,19 +63,22 @@ def evaluate_command(
         raise BadInput("--data is missing: phantom:N@SEED, a folder, a list, or archive:QUERY")
     from echonode.training.arguments import EvaluationArguments
 
-    arguments = EvaluationArguments(
-        task=task,
-        packages=tuple(_packages(model or (), models, config)),
-        data=tuple(data),
-        figures=figures,
-        seed=seed,
-        device=device,
-        threads=threads,
-        batch=batch,
-        workers=workers,
-        options=pairs(option),
-    )
-    found = resolve(reference)(arguments)
+    packages = tuple(_packages(model or (), models, config))
+    with tempfile.TemporaryDirectory(prefix="echonode-") as scratch:
+        arguments = EvaluationArguments(
+            task=task,
+            packages=packages,
+            data=tuple(data),
+            figures=figures,
+            scratch=Path(scratch),
+            seed=seed,
+            device=device,
+            threads=threads,
+            batch=batch,
+            workers=workers,
+            options=pairs(option),
+        )
+        found = resolve(reference)(arguments)
     text = json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n"
     if json_file is not None and str(json_file) == "-":
         say(text.rstrip("\n"))

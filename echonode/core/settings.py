@@ -161,6 +161,9 @@ class ModelsSection(Section):
     imported: Path = Field(
         Path("data/models"), description="where `models import` writes; relative to this file's folder"
     )
+    simulated_on_patients: bool = Field(
+        False, description="run models that were trained on simulated data alone on patients' objects too"
+    )
 
 
 class NodeSettings(Section):

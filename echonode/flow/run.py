@@ -153,6 +153,12 @@ class Runs:
         refusal = refusal_of(self._catalogue.manifest(package.name).input, facts)
         if refusal is not None:
             return refusal
+        if package.simulated and not self._settings.models.simulated_on_patients:
+            return Ineligible(
+                reason=f"model {package.name} was trained on simulated data alone; it runs on patients only with "
+                "models.simulated_on_patients = true in node.toml, or import a model that was trained on patients",
+                code="simulated",
+            )
         parameters = dict(item.payload.get("parameters", {}))
         limits = self._settings.limits
         try:

@@ -99,12 +99,16 @@ class TrainingResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationArguments:
-    """What `echonode evaluate` gives: verified packages, data texts as in training, and a folder for figures or None."""
+    """What `echonode evaluate` gives: verified packages, data texts as in training, and a folder for figures or None.
+
+    `scratch` is a folder for copies of the archive's objects, removed at the end; without one the archive is not read.
+    """
 
     task: str
     packages: tuple[Package, ...]
     data: tuple[str, ...]
     figures: Path | None = None
+    scratch: Path | None = None
     seed: int = 0
     device: str = "auto"
     threads: int = 0

@@ -83,10 +83,16 @@ def plain(value: Any, where: str) -> Any:
     Raises:
         TypeError: something else is in it.
     """
-    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
+    if isinstance(value, torch.Tensor):
         return value.detach() if isinstance(value, torch.nn.Parameter) else value
     if isinstance(value, np.generic):
         return value.item()
+    # numpy's float64 is a float, and an Enum may be text: only the plain kinds read back safely.
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if value is None:
+        return None
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(value))
     if isinstance(value, Mapping):

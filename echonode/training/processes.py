@@ -115,7 +115,7 @@ def _device(text: str, local_rank: int, world_size: int) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise BadInput(f"--device {text}: this machine has no GPU that torch can use")
-        index = local_rank if device.index is None or world_size > 1 else device.index
+        index = local_rank if ":" not in text or world_size > 1 else device.index
         if index >= torch.cuda.device_count():
             raise BadInput(f"--device {text}: there are {torch.cuda.device_count()} GPUs")
         return torch.device("cuda", index)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +36,11 @@ def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None
         manifest = DatasetManifest.load(kept)
         verify(manifest)
         return manifest
-    found = _candidates(arguments.data, arguments.out, layout, None)
-    locked = _candidates(arguments.test_data, arguments.out, layout, Split.TEST)
+    if kept.is_file():
+        raise BadInput(f"{arguments.out}: holds a run already; --resume goes on with it, --out names another folder")
+    places = _places((*arguments.data, *arguments.test_data), arguments.out)
+    found = _candidates(arguments.data, places, layout)
+    locked = [replace(each, split=Split.TEST) for each in _candidates(arguments.test_data, places, layout)]
     both = {each.patient for each in found} & {each.patient for each in locked}
     if both:
         raise BadInput(f"patient {min(both)!r} is in --data and in --test-data; the test must be of other patients")
@@ -45,7 +51,7 @@ def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None
         words += "; locked test: " + "; ".join(described(text) for text in arguments.test_data)
     return frozen(
         [*found, *locked], name=name, source=words, seed=arguments.seed,
-        roots=_roots((*arguments.data, *arguments.test_data), arguments.out),
+        roots=_roots(places),
         shares=(0.85, 0.15, 0.0) if locked else (0.70, 0.15, 0.15),
     )  # fmt: skip
 
@@ -57,16 +63,13 @@ def evaluation_data(arguments: EvaluationArguments, *, name: str, layout: Layout
     Raises:
         BadInput: as `dataset_of`.
     """
-    found = _candidates(arguments.data, Path(), layout, None)
+    places = _places(arguments.data, arguments.scratch)
+    found = _candidates(arguments.data, places, layout)
     if any(each.split is Split.TEST for each in found):
         found = [each for each in found if each.split in (Split.TEST, None)]
-    whole = [
-        Candidate(key=each.key, patient=each.patient, files=each.files, labels=each.labels, split=Split.TEST,
-                  phantom=each.phantom)
-        for each in found
-    ]  # fmt: skip
+    whole = [replace(each, split=Split.TEST) for each in found]
     words = "; ".join(described(text) for text in arguments.data)
-    return frozen(whole, name=name, source=words, seed=arguments.seed, roots=_roots(arguments.data, Path()))
+    return frozen(whole, name=name, source=words, seed=arguments.seed, roots=_roots(places))
 
 
 def cohort_of(text: str) -> Cohort:
@@ -96,21 +99,52 @@ def described(text: str) -> str:
     return Path(text).resolve().name
 
 
-def _candidates(texts: Sequence[str], out: Path, layout: Layout | None, split: Split | None) -> list[Candidate]:
+def _places(texts: Sequence[str], out: Path | None) -> dict[str, Path]:
+    """Where the files of each text lie, but for phantom cohorts; what the archive is asked for is copied to `out`."""
+    places: dict[str, Path] = {}
+    key = secrets.token_bytes(32)
+    for number, text in enumerate(dict.fromkeys(texts)):
+        if text.startswith(PHANTOM):
+            continue
+        if text.startswith(ARCHIVE):
+            if out is None or os.environ.get("WORLD_SIZE", "1") != "1":
+                raise BadInput(f"--data {text}: the archive is read by one process; begin without torchrun")
+            places[text] = out / f"archive-{number}"
+            _exported(text.removeprefix(ARCHIVE), places[text], key)
+        elif not Path(text).exists():
+            raise BadInput(f"--data {text}: no such file or folder")
+        else:
+            places[text] = Path(text)
+    return places
+
+
+def _exported(query: str, folder: Path, key: bytes) -> None:
+    """Copy the pictures of the node on this machine: the one of ECHONODE_CONFIG, or of ae_config in this folder."""
+    from echonode.archive.archive import Archive
+    from echonode.archive.blobs import LocalBlobs
+    from echonode.core.configuration import load_configuration
+    from echonode.training.export import export
+
+    configuration = load_configuration(Path(os.environ.get("ECHONODE_CONFIG", "ae_config")))
+    archive = Archive.open(configuration.database_url, blobs=LocalBlobs(configuration.root))
+    try:
+        export(archive, query, folder, key=key)
+    finally:
+        archive.close()
+
+
+def _candidates(texts: Sequence[str], places: Mapping[str, Path], layout: Layout | None) -> list[Candidate]:
     found: list[Candidate] = []
     for text in texts:
         if text.startswith(PHANTOM):
-            each = list(_phantom(text))
+            found += _phantom(text)
         elif layout is None:
             raise BadInput(f"--data {text}: this recipe learns from phantom cohorts alone: phantom:N@SEED")
         else:
-            path = Path(text)
-            if not path.exists():
-                raise BadInput(f"--data {text}: no such file or folder")
-            each = list(layout(path))
+            each = list(layout(places[text]))
             if not each:
                 raise BadInput(f"--data {text}: nothing in it that this recipe can learn from")
-        found += each if split is None else [_moved(item, split) for item in each]
+            found += each
     return found
 
 
@@ -125,12 +159,6 @@ def _phantom(text: str) -> Iterable[Candidate]:
         )
 
 
-def _moved(item: Candidate, split: Split) -> Candidate:
-    return Candidate(
-        key=item.key, patient=item.patient, files=item.files, labels=item.labels, split=split, phantom=item.phantom
-    )
-
-
-def _roots(texts: Sequence[str], out: Path) -> list[Path]:
-    paths = [Path(text) for text in texts if not text.startswith((PHANTOM, ARCHIVE))]
-    return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+def _roots(places: Mapping[str, Path]) -> list[Path]:
+    """The folders that files are named relative to."""
+    return list(dict.fromkeys(place if place.is_dir() else place.parent for place in places.values()))
