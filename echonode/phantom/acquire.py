@@ -9,23 +9,19 @@ import cv2
 import numpy as np
 
 from echonode.core.clip import Region
-from echonode.phantom import ecg
-from echonode.phantom.colour import ColourBox, colour_scale
+from echonode.phantom.colour import ColourBox
 from echonode.phantom.heart import Heart, Label
-from echonode.phantom.machine import Machine, Rectangle, Trace
-from echonode.phantom.overlay import Canvas, TraceStrip, furnish, greys
+from echonode.phantom.machine import Machine
 from echonode.phantom.patient import Patient
 from echonode.phantom.receiver import Receiver
+from echonode.phantom.screen import Screen
 from echonode.phantom.speckle import Scatterers
-from echonode.phantom.transducer import Fan, Frame
+from echonode.phantom.transducer import Fan, fan_of
 from echonode.phantom.truth import LoopTruth, loop_truth
 from echonode.phantom.views import Plane, View
 from echonode.phantom.views import plane as plane_of
 
 _STREAM = 212
-_FULL_ROWS = 600
-_PRESETS = ("Adult Heart", "Cardiac", "Adult Echo", "Echo Gen")
-_WHOLE = Rectangle(x0=0.0, y0=0.0, x1=1.0, y1=1.0)
 _CHAMBERS = (Label.LV, Label.MYOCARDIUM, Label.LA, Label.RV, Label.RA, Label.AORTA)
 
 
@@ -92,7 +88,7 @@ def acquire(
     fan = fan_of(machine, overlays=overlays)
     waves = heart.beats(float(clock[-1] + np.diff(clock, append=clock[-1] + frame_time_ms)[-1]) / 1000, start_s)
     rate = shown_rate(heart, float(times_s[-1]))
-    screen = _Screen(machine, fan, heart, rng=rng, times_s=times_s, rate=rate, colour=colour, overlays=overlays)
+    screen = Screen(machine, fan, heart, rng=rng, times_s=times_s, rate=rate, colour=colour, overlays=overlays)
     receiver = receiver_of(machine, fan, rng=rng, quality=quality)
     box = ColourBox(heart, fan, plane, view=view, rng=rng) if colour else None
     converter = fan.label_converter() if labels else None
@@ -135,30 +131,6 @@ def needed_depth_mm(heart: Heart, plane: Plane, time_s: float) -> float:
     return float(np.clip(np.ceil((deepest + 16) / 10) * 10, 100, 230))
 
 
-def fan_of(machine: Machine, *, overlays: bool, image: Rectangle | None = None) -> Fan:
-    """The fan that fits a machine's picture (or `image`), with as many lines and samples as its raster can show."""
-    image = image or (machine.image if overlays else _WHOLE)
-    if machine.depth_mm is None:
-        raise ValueError("the operator has not set a depth")
-    frame = Frame(
-        x0=round(image.x0 * machine.columns),
-        y0=round(image.y0 * machine.rows),
-        x1=round(image.x1 * machine.columns),
-        y1=round(image.y1 * machine.rows),
-        apex_x=machine.apex_x if overlays else 0.5,
-        overscan=machine.overscan if overlays else 1.0,
-    )
-    share = min(1.0, max(0.2, 1.25 * (frame.y1 - frame.y0) * frame.overscan / _FULL_ROWS))
-    return Fan(
-        frame,
-        sector_deg=machine.sector_deg,
-        depth_mm=machine.depth_mm,
-        footprint_mm=machine.footprint_mm,
-        lines=max(64, round(machine.lines * share)),
-        samples=max(96, round(machine.samples * share)),
-    )
-
-
 def bent(points_mm: np.ndarray, fan: Fan, *, rng: np.random.Generator) -> np.ndarray:
     """The samples' places as the tissue bends the beams: about a mm aside, so that no border comes out perfectly smooth."""
     shape = (*points_mm.shape[:2], 3)
@@ -178,106 +150,6 @@ def shown_rate(heart: Heart, time_s: float) -> int:
     if len(waves) < 2:
         return round(heart.patient.heart_rate_bpm)
     return round(60 * (len(waves) - 1) / (waves[-1] - waves[0]))
-
-
-class _Screen:
-    """The screen of one loop: what stands still on it, and what each frame puts into it."""
-
-    def __init__(
-        self,
-        machine: Machine,
-        fan: Fan,
-        heart: Heart,
-        *,
-        rng: np.random.Generator,
-        times_s: np.ndarray,
-        rate: int,
-        colour: bool,
-        overlays: bool,
-    ) -> None:
-        self._fan, self._machine = fan, machine
-        self._map = greys(machine)[:, None]
-        canvas = Canvas(machine.rows, machine.columns)
-        self._strip: TraceStrip | None = None
-        frame_ms = 1000 * float(np.median(np.diff(times_s))) if len(times_s) > 1 else machine.frame_time_ms
-        if overlays:
-            said = {
-                "bpm": rate,
-                "depth": round(fan.depth_mm),
-                "fps": round(1000 / frame_ms),
-                "preset": _PRESETS[int(rng.integers(len(_PRESETS)))],
-            }
-            furnish(canvas, machine, fan, said=said, scale=colour_scale() if colour else None)
-            if machine.trace is not Trace.NONE and machine.trace_box is not None:
-                self._trace(machine, machine.trace_box, heart, rng=rng, times_s=times_s)
-                if machine.trace is Trace.COMPLETE and self._strip is not None:
-                    canvas.line(self._points, colour=machine.trace_rgb, width=max(1.0, machine.rows / 600))
-        self._still = canvas.screen()
-        y0, y1, x0, x1 = fan.box
-        self._over = np.ascontiguousarray(self._still[y0:y1, x0:x1])
-        self._plain = not self._over.any()
-
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """The ECG's region, if there is an ECG."""
-        return () if self._strip is None else (self._strip.region(),)
-
-    def _trace(
-        self, machine: Machine, where: Rectangle, heart: Heart, *, rng: np.random.Generator, times_s: np.ndarray
-    ) -> None:
-        start, end = float(times_s[0]), float(times_s[-1])
-        if machine.trace is Trace.COMPLETE:
-            seconds = max(end - start, 1.2) * float(rng.uniform(1.05, 1.6))
-            before = float(rng.uniform(0, 1)) * (seconds - (end - start))
-            self._strip = TraceStrip(
-                where, rows=machine.rows, columns=machine.columns, start_s=start - before, seconds=seconds
-            )
-        else:
-            seconds = float(rng.uniform(2.5, 4.0))
-            self._strip = TraceStrip(
-                where, rows=machine.rows, columns=machine.columns, start_s=start - 2 * seconds, seconds=seconds
-            )
-        pages = max(1, int(np.ceil((end - self._strip.start_s) / seconds)) + 1)
-        self._per_page = max(8, 2 * (self._strip.x1 - self._strip.x0))
-        times = self._strip.start_s + np.arange(pages * self._per_page) * (seconds / self._per_page)
-        waves = heart.beats(float(times[-1] - times[0]) + 3, float(times[0]) - 1.5)
-        shape = ecg.lead(rng, fibrillates=heart.patient.fibrillates)
-        self._voltages = ecg.voltage(times, waves, shape=shape, rng=rng)
-        self._points = self._strip.points(self._voltages[: self._per_page])
-
-    def show(self, frame: np.ndarray, grey: np.ndarray, flow: np.ndarray | None, time_s: float) -> None:
-        """Fill `frame` (H, W, C) with the screen at a time; `grey` and `flow` (RGB, black where none) cover the fan's box."""
-        y0, y1, x0, x1 = self._fan.box
-        single = frame.shape[2] == 1
-        full = np.empty((*frame.shape[:2], 3), np.uint8) if single else frame
-        np.copyto(full, self._still)
-        picture = cv2.applyColorMap(grey, self._map)
-        if flow is not None:
-            np.copyto(picture, flow, where=(flow.max(axis=2) > 24)[..., None])
-        full[y0:y1, x0:x1] = picture if self._plain else cv2.max(picture, self._over)
-        if self._strip is not None:
-            self._cursor(full, self._strip, time_s)
-        if single:
-            frame[..., 0] = cv2.cvtColor(full, cv2.COLOR_RGB2GRAY)
-
-    def _cursor(self, full: np.ndarray, strip: TraceStrip, time_s: float) -> None:
-        size = self._machine.rows / 600
-        colour = self._machine.trace_rgb
-        if self._machine.trace is Trace.COMPLETE:
-            column = round(strip.column(time_s))
-            wide = max(1, round(3 * size))
-            full[strip.y0 : strip.y1, column : column + wide] = colour
-            return
-        page, share = divmod((time_s - strip.start_s) / strip.seconds, 1)
-        now = int(share * self._per_page)
-        gap = self._per_page // 40
-        new = self._voltages[int(page) * self._per_page :][:now]
-        old = self._voltages[(int(page) - 1) * self._per_page :][now + gap : self._per_page]
-        whole = np.concatenate([new, np.full(self._per_page - len(new) - len(old), np.nan), old])
-        points = np.round(strip.points(whole) * 16)
-        pieces = [points[: len(new)], points[self._per_page - len(old) :]]
-        lines = [piece.astype(np.int32) for piece in pieces if len(piece) > 1]
-        cv2.polylines(full, lines, False, colour, max(1, round(size)), cv2.LINE_AA, 4)
 
 
 def _clock(frames: int, frame_time_ms: float, times_ms: Sequence[float] | None) -> np.ndarray:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from echonode.phantom.echogenicity import ECHO_DB, IMPEDANCE, TEXTURE_DB
+from echonode.phantom.echogenicity import ECHO_DB, IMPEDANCE, SURROUNDING, TEXTURE_DB
 from echonode.phantom.heart import Heart
 from echonode.phantom.machine import Machine
 from echonode.phantom.receiver import NOISE_DB, compressed, grey_map, kernel, wave
 from echonode.phantom.speckle import Scatterers
 from echonode.phantom.views import Line
 
-_ACROSS = 7
-_BORDER_MM = 1.6
+_ACROSS = 5
+_GAIN_DB = 6.0
+"""How much brighter operators set a sweep than a sector."""
+_BORDER_MM = 2.2
 _MIRROR = 5.0
 
 
@@ -44,6 +46,11 @@ class LineReceiver:
             rng, grain_mm=max(0.5, 0.8 * self._step_mm), texture_mm=float(rng.uniform(0.7, 1.1))
         )
 
+        layers = cv2.GaussianBlur(
+            rng.standard_normal((samples, 1), np.float32), (0, 0), sigmaX=0.1, sigmaY=1.2 / self._step_mm
+        )
+        self._layers = (5 * layers / layers.std() - 3).astype(np.float32)
+
     def picture(self, heart: Heart, times_s: np.ndarray) -> np.ndarray:
         """The sweep at these times, uint8 samples x times."""
         shape = (len(self._ranges), len(times_s))
@@ -53,6 +60,7 @@ class LineReceiver:
             tissue = heart.tissue(self._points, float(time))
             strength = TEXTURE_DB[tissue.labels] * self._scatterers.texture(tissue.material)
             strength += ECHO_DB[tissue.labels]
+            strength += self._layers * SURROUNDING[tissue.labels]
             strength *= np.float32(np.log(10) / 20)
             answer = self._scatterers.amplitudes(tissue.material) * (np.exp(strength) * self._weights)[..., None]
             field[:, column] = answer.sum(axis=1)
@@ -75,7 +83,7 @@ class LineReceiver:
         axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
         still = np.ones((1, 1), np.float32)
         field = cv2.sepFilter2D(field, -1, still, axial, borderType=cv2.BORDER_REFLECT)
-        noise_db = NOISE_DB + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + 3 + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
         white = rng.standard_normal((samples, columns, 2), np.float32)
         white = cv2.sepFilter2D(white, -1, still, axial, borderType=cv2.BORDER_REFLECT)
         field += white * (np.sqrt(0.5) * 10 ** (noise_db / 20)).astype(np.float32)
@@ -84,7 +92,8 @@ class LineReceiver:
         haze = cv2.blur(power, (1, max(3, samples // 12 | 1)))
         power += haze * np.float32(10 ** ((-29 + machine.haze_db + 12 * bad) / 10))
         power = cv2.blur(power, (2, 1))
-        return cv2.LUT(np.clip(compressed(power, machine, bad), 0, 255).astype(np.uint8), grey_map(machine))
+        level = compressed(power * np.float32(10 ** (_GAIN_DB / 10)), machine, bad)
+        return cv2.LUT(np.clip(level, 0, 255).astype(np.uint8), grey_map(machine))
 
     def _near_field(self, axial: np.ndarray) -> np.ndarray:
         """Echoes near the probe that stand still: level lines over the whole sweep, float32 samples x 2."""

@@ -74,7 +74,9 @@ class Receiver:
         self._grey = grey_map(machine)
         self._machine, self._bad = machine, bad
         self._persistence = np.float32(machine.persistence)
-        self._smoothing = machine.smoothing
+        # Coarse grids show the mean of many speckles, as a small copy of a large picture does.
+        coarse = float(np.clip((fan.step_mm - 0.5) / 0.8, 0, 1))
+        self._smoothing = float(np.hypot(machine.smoothing * samples / machine.samples, 0.55 * coarse))
         self._before: np.ndarray | None = None
 
     def picture(self, tissue: Tissue) -> np.ndarray:
@@ -82,7 +84,7 @@ class Receiver:
         field = self._field(tissue)
         power = self._received(field)
         level = compressed(power, self._machine, self._bad)
-        if self._smoothing:
+        if self._smoothing > 0.2:
             level = cv2.GaussianBlur(level, (0, 0), self._smoothing)
         np.clip(level, -40, 300, out=level)
         if self._before is not None and self._persistence:

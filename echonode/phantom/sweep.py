@@ -9,19 +9,20 @@ import numpy as np
 
 from echonode.core.clip import Region, SpatialFormat
 from echonode.phantom import ecg
-from echonode.phantom.acquire import fan_of, needed_depth_mm, receiver_of, shown_rate
+from echonode.phantom.acquire import needed_depth_mm, receiver_of, shown_rate
 from echonode.phantom.heart import Heart
 from echonode.phantom.line_receiver import LineReceiver
 from echonode.phantom.machine import Machine, Rectangle
 from echonode.phantom.overlay import Canvas, TraceStrip, furnish, greys
 from echonode.phantom.patient import Patient
-from echonode.phantom.transducer import Fan
+from echonode.phantom.transducer import Fan, fan_of
 from echonode.phantom.views import Level, Line, mmode_line
 
 _STREAM = 213
 _CENTIMETRES, _SECONDS, _TISSUE = 3, 4, 1
 _BORDER = (120, 150, 190)
 _MARGIN_S = 0.5
+_LINES_PER_S = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +119,9 @@ def sweep(
 
     receiver = LineReceiver(machine, line, samples=max(96, min(440, round(1.15 * height))), rng=rng, quality=quality)
     times_s = start_s + (np.arange(width) + 0.5) * box.s_per_column
-    swept = cv2.resize(receiver.picture(heart, times_s), (width, height), interpolation=cv2.INTER_AREA)
+    lines = min(width, max(64, round(_LINES_PER_S * seconds)))
+    received = receiver.picture(heart, start_s + (np.arange(lines) + 0.5) * (seconds / lines))
+    swept = cv2.resize(received, (width, height), interpolation=cv2.INTER_AREA if lines == width else cv2.INTER_LINEAR)
     inside = frame[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1]
     np.copyto(inside, cv2.applyColorMap(swept, greys(machine)[:, None]))
     trace = _trace(frame, machine, box, heart, rng=rng, start_s=start_s, seconds=seconds)

@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 
 from echonode.core.clip import Region, SpatialFormat
+from echonode.phantom.machine import Machine, Rectangle
 
 if TYPE_CHECKING:
     from echonode.phantom.views import Plane
 
+_FULL_ROWS = 600
+_WHOLE = Rectangle(x0=0.0, y0=0.0, x1=1.0, y1=1.0)
 _CENTIMETRES = 3
 _TISSUE = 1
 _LABEL_PIXELS = 60_000
@@ -151,3 +154,27 @@ class LabelConverter:
             return found
         grown = np.repeat(np.repeat(found, self._every, 0), self._every, 1)
         return grown[: self._size[0], : self._size[1]]
+
+
+def fan_of(machine: Machine, *, overlays: bool, image: Rectangle | None = None) -> Fan:
+    """The fan that fits a machine's picture (or `image`), with as many lines and samples as its raster can show."""
+    image = image or (machine.image if overlays else _WHOLE)
+    if machine.depth_mm is None:
+        raise ValueError("the operator has not set a depth")
+    frame = Frame(
+        x0=round(image.x0 * machine.columns),
+        y0=round(image.y0 * machine.rows),
+        x1=round(image.x1 * machine.columns),
+        y1=round(image.y1 * machine.rows),
+        apex_x=machine.apex_x if overlays else 0.5,
+        overscan=machine.overscan if overlays else 1.0,
+    )
+    share = min(1.0, max(0.2, 1.25 * (frame.y1 - frame.y0) * frame.overscan / _FULL_ROWS))
+    return Fan(
+        frame,
+        sector_deg=machine.sector_deg,
+        depth_mm=machine.depth_mm,
+        footprint_mm=machine.footprint_mm,
+        lines=max(64, round(machine.lines * share)),
+        samples=max(96, round(machine.samples * share)),
+    )
