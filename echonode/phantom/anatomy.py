@@ -16,7 +16,7 @@ from echonode.phantom.skeleton import AORTIC_DEGREES, TRICUSPID_DEGREES, Skeleto
 from echonode.phantom.tissue import Label
 from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle, VentricleState
 
-_FLOOR_MM = 4.0
+_FLOOR_MM = 3.5
 _PERICARDIUM_MM = 2.0
 _CARRIED_MM = 9.0
 _PAPILLARY_DEGREES = (-8.0, 245.0)
@@ -105,7 +105,7 @@ def _surroundings(canvas: Canvas, where: MaterialPoints, rest: Indices, x: F32, 
     weight = 1 / (1 + away * away)
     for axis, (still, place) in enumerate(((where.x, x), (where.y, y), (where.z, z))):
         canvas.material[axis, rest] = place + (still[rest] - place) * weight
-    shell = rest[(depth <= 0) & (depth > -_PERICARDIUM_MM) & (where.z[rest] > -6)]
+    shell = rest[(depth <= 0) & (depth > -_PERICARDIUM_MM) & (where.z[rest] > -1)]
     canvas.paint(shell, Label.WALL, material=None, specular=1.0)
 
 
@@ -113,7 +113,7 @@ def _floor(canvas: Canvas, where: MaterialPoints, rest: Indices, bones: Skeleton
     """The fibrous skeleton between the rings of the valves."""
     height = where.z[rest]
     low = rest[(height <= 0) & (height > -_FLOOR_MM)]
-    low = low[where.depth[low] > 0.3 * bones.mitral_scale]
+    low = low[where.depth[low] > 1.5]
     canvas.paint(low, Label.WALL, material=None, specular=0.4)
 
 

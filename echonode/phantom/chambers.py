@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echonode.phantom.canvas import Canvas, Indices
+from echonode.phantom.canvas import Axes, Canvas, Indices, axes, chosen
 from echonode.phantom.skeleton import AORTIC_DEGREES, RIGHT_DEGREES, Skeleton, across
 from echonode.phantom.tissue import Label
 from echonode.phantom.ventricle import F32
@@ -25,7 +25,7 @@ class Ellipsoid:
     lean: float = 0.0
     """How much the middle comes nearer to the axis a mm towards the apex."""
 
-    def depth(self, x: F32, y: F32, z: F32) -> tuple[F32, tuple[F32, F32, F32]]:
+    def depth(self, x: F32, y: F32, z: F32) -> tuple[F32, Axes]:
         """Distance to the surface along the ray from the centre, mm, negative inside; and the material coordinates."""
         cosine, sine = (np.float32(part) for part in across(self.degrees))
         dx, dy, dz = (p - np.float32(c) for p, c in zip((x, y, z), self.centre, strict=True))
@@ -39,12 +39,12 @@ class Ellipsoid:
         np.maximum(norm, np.float32(1e-3), out=norm)
         depth = np.sqrt(square) * (1 - 1 / norm)
         first, second = first * np.float32(self.still_semi[0]), second * np.float32(self.still_semi[1])
-        material = (
+        material = axes(
             first * cosine - second * sine + np.float32(self.still_centre[0]),
             first * sine + second * cosine + np.float32(self.still_centre[1]),
             dz * np.float32(self.still_semi[2]) + np.float32(self.still_centre[2]),
         )
-        return depth, material
+        return np.asarray(depth, np.float32), material
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,7 @@ def paint_chambers(
     right = depth
     depth, material = state.left_atrium.depth(x, y, z)
     septum = np.flatnonzero((right + depth < _SEPTUM_MM) & (right > 0) & (depth > 0))
-    canvas.paint(where[septum], Label.WALL, material=_at(material, septum), specular=0.3)
+    canvas.paint(where[septum], Label.WALL, material=chosen(material, septum), specular=0.3)
     _wall(canvas, where, depth, material, thickness=2.4)
     _cavity(canvas, where, np.flatnonzero(depth < 0), material, Label.LA)
 
@@ -133,21 +133,17 @@ def paint_chambers(
     np.maximum(depth, tricuspid - z - 2 * np.maximum(towards - np.float32(0.1 * bones.outer_radius), 0), out=depth)
     shell = np.flatnonzero((depth >= 0) & (depth < 4.2))
     shell = shell[canvas.labels[where[shell]] != Label.RA]
-    canvas.paint(where[shell], Label.WALL, material=_at(material, shell), specular=0.15)
+    canvas.paint(where[shell], Label.WALL, material=chosen(material, shell), specular=0.15)
     outer = np.flatnonzero((depth >= 4.2) & (depth < 6.0))
     outer = outer[canvas.labels[where[outer]] == Label.TISSUE]
-    canvas.paint(where[outer], Label.WALL, material=_at(material, outer), specular=0.7)
+    canvas.paint(where[outer], Label.WALL, material=chosen(material, outer), specular=0.7)
     _cavity(canvas, where, np.flatnonzero(depth < 0), material, Label.RV)
 
 
-def _wall(canvas: Canvas, where: Indices, depth: F32, material: tuple[F32, F32, F32], *, thickness: float) -> None:
+def _wall(canvas: Canvas, where: Indices, depth: F32, material: Axes, *, thickness: float) -> None:
     shell = np.flatnonzero((depth >= 0) & (depth < thickness))
-    canvas.paint(where[shell], Label.WALL, material=_at(material, shell), specular=0.3)
+    canvas.paint(where[shell], Label.WALL, material=chosen(material, shell), specular=0.3)
 
 
-def _cavity(canvas: Canvas, where: Indices, inside: Indices, material: tuple[F32, F32, F32], label: Label) -> None:
-    canvas.paint(where[inside], label, material=_at(material, inside))
-
-
-def _at(material: tuple[F32, F32, F32], which: Indices) -> tuple[F32, F32, F32]:
-    return material[0][which], material[1][which], material[2][which]
+def _cavity(canvas: Canvas, where: Indices, inside: Indices, material: Axes, label: Label) -> None:
+    canvas.paint(where[inside], label, material=chosen(material, inside))

@@ -48,7 +48,7 @@ def mitral_cone(*, opening: float, scale: float, ring_mm: float, base_mm: float)
         longer_mm=scale * 6.0 * opening,
         half_thickness_mm=0.95,
         bow=0.5 + 0.65 * opening,
-        seam=0.6 * (1 - opening),
+        seam=0.6 * max(0.0, 1 - 5 * opening),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echonode.phantom.canvas import Canvas, Indices
+from echonode.phantom.canvas import Canvas, Indices, axes, chosen
 from echonode.phantom.leaflets import Cone, on_leaflet
 from echonode.phantom.skeleton import AORTIC_DEGREES, Skeleton, across
 from echonode.phantom.tissue import Label
@@ -59,11 +59,12 @@ def paint_root(canvas: Canvas, where: Indices, x: F32, y: F32, z: F32, *, bones:
     distance = np.sqrt(side * side + v * v)
     ring, sinus = bones.annulus_radius, bones.sinus_radius
     radius = np.interp(height, _PROFILE_MM, [ring + (sinus - ring) * share for share in _PROFILE]).astype(np.float32)
-    place = (side * ux - v * uy, side * uy + v * ux, -height)
+    place = axes(side * ux - v * uy, side * uy + v * ux, -height)
     wall = np.flatnonzero((distance >= radius) & (distance < radius + _WALL_MM))
     cavity = np.flatnonzero(distance < radius)
-    canvas.paint(where[near[wall]], Label.WALL, material=_at(place, wall), specular=0.5)
-    canvas.paint(where[near[cavity]], Label.AORTA, material=_at(place, cavity))
+    canvas.paint(where[near[wall]], Label.WALL, material=chosen(place, wall), specular=0.5)
+    canvas.paint(where[near[cavity]], Label.AORTA, material=chosen(place, cavity))
+    along, beside, depth = axes(side / ring, v / ring, height)
     low = cavity[(height[cavity] < _CUSP_MM + 0.5) & (height[cavity] > -0.5)]
     cusp = Cone(
         ring_mm=ring,
@@ -74,7 +75,7 @@ def paint_root(canvas: Canvas, where: Indices, x: F32, y: F32, z: F32, *, bones:
         half_thickness_mm=0.75,
         bow=0.45 + 0.3 * state.opening,
     )
-    on, share = on_leaflet(cusp, along=side[low] / ring, across=v[low] / ring, depth_mm=height[low])
+    on, share = on_leaflet(cusp, along=along[low], across=beside[low], depth_mm=depth[low])
     # Closed cusps press their free edges together: the line in the middle of the box.
     if state.opening < 0.15:
         on |= (distance[low] < 0.9) & (height[low] > _CUSP_MM - 6.5)
@@ -82,10 +83,6 @@ def paint_root(canvas: Canvas, where: Indices, x: F32, y: F32, z: F32, *, bones:
     canvas.paint(
         where[near[leaf]],
         Label.VALVE,
-        material=(_at(place, leaf)[0], _at(place, leaf)[1], share[on] * np.float32(_CUSP_MM) - 300),
+        material=(place[0][leaf], place[1][leaf], share[on] * np.float32(_CUSP_MM) - 300),
         specular=0.8,
     )
-
-
-def _at(material: tuple[F32, F32, F32], which: Indices) -> tuple[F32, F32, F32]:
-    return material[0][which], material[1][which], material[2][which]

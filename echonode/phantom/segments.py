@@ -64,10 +64,8 @@ def contraction_table(scores: Sequence[int]) -> NDArray[np.float32]:
         apart = np.abs((angle[:, None] - np.asarray(CENTRES_DEGREES[members])[None] + 180) % 360 - 180)
         table[row] = amount[members][apart.argmin(axis=1)]
     wrapped = np.concatenate([table, table, table], axis=1)
-    smooth: NDArray[np.float32] = cv2.GaussianBlur(
-        wrapped, (0, 0), sigmaX=5.0, sigmaY=3.0, borderType=cv2.BORDER_REPLICATE
-    )
-    return smooth[:, ANGLES : 2 * ANGLES].copy()
+    smooth = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=5.0, sigmaY=3.0, borderType=cv2.BORDER_REPLICATE)
+    return np.array(smooth[:, ANGLES : 2 * ANGLES], np.float32)
 
 
 def mean_contraction(scores: Sequence[int]) -> float:

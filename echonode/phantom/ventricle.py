@@ -17,7 +17,6 @@ from echonode.phantom.patient import Patient, shortening
 from echonode.phantom.segments import ANGLES, HEIGHTS, contraction_table
 
 F32 = NDArray[np.float32]
-_CENTRE = 0.3
 _RIM_MM = 9.0
 _SEPTUM = np.deg2rad(150.0)
 _TWIST_RADIANS = np.deg2rad(11.0)
@@ -52,7 +51,8 @@ class Ventricle:
     """The LV of a patient at end-diastole and how it moves."""
 
     def __init__(self, patient: Patient) -> None:
-        c = _CENTRE
+        # A round ventricle is widest further from its base: the annulus widens less than the cavity does.
+        c = float(np.clip(0.3 + 0.35 * (1.85 - patient.elongation), 0.27, 0.42))
         fullness = 1 - ((1 - c) ** 3 + c**3) / (3 * (1 - c) ** 2)
         self.patient = patient
         self.radius_mm = float((1000 * patient.edv_ml / (np.pi * fullness * 2 * patient.elongation)) ** (1 / 3))
@@ -106,8 +106,7 @@ class Ventricle:
         if state.uniform is not None:
             share = np.float32(state.uniform)
         else:
-            angle = cv2.phase(x.reshape(1, -1), y.reshape(1, -1)).reshape(x.shape)
-            angle -= turn
+            angle = np.asarray(cv2.phase(x.reshape(1, -1), y.reshape(1, -1)), np.float32).reshape(x.shape) - turn
             column = angle * np.float32(ANGLES / (2 * np.pi)) + np.float32(ANGLES / 2 + 0.5)
             column[column > ANGLES + 0.5] -= np.float32(ANGLES)
             row = z0 * np.float32(HEIGHTS / self.length_mm) - np.float32(0.5)
@@ -162,5 +161,5 @@ def sampled(table: F32, *, column: F32, row: F32) -> F32:
     place = np.zeros((2, rows * width), np.float32)
     place[0, :count], place[1, :count] = column, row
     grid = place.reshape(2, rows, width)
-    found: F32 = cv2.remap(table, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(-1)[:count]
+    found = cv2.remap(table, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32).reshape(-1)[:count]

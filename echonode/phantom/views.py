@@ -90,12 +90,14 @@ def plane(
             place = around(120, lv.radius_mm + lv.wall_mm + _CHEST_MM) + around(210, 9) + z_axis * height * lv.length_mm
             return _framed(place + shift, depth=-around(120), lateral=around(30), turn=turn, tilt=tilt)
         case View.SUBCOSTAL:
-            place = around(225, lv.radius_mm + lv.wall_mm + 60) + z_axis * 0.12 * lv.length_mm
-            return _framed(place + shift, depth=-around(225), lateral=z_axis, turn=turn, tilt=tilt)
+            place = around(214, lv.radius_mm + lv.wall_mm + 60) + z_axis * 0.12 * lv.length_mm
+            return _framed(place + shift, depth=-around(214), lateral=z_axis, turn=turn, tilt=tilt)
     across = {View.A4C: 30, View.A2C: 90, View.A3C: 150, View.A5C: 30}[view]
     place = z_axis * (lv.length_mm + lv.apex_wall_mm + 14) + shift * np.array([1, 1, 0.5])
     # The mitral valve's middle lies off the axis, away from the aorta; the four chambers are centred on their septum.
-    aim = around(120, 15) if view is View.A5C else around(_AORTIC, -0.06 * lv.radius_mm)
+    aim = around(_AORTIC, -0.06 * lv.radius_mm)
+    if view is View.A5C:
+        aim = around(120, 0.87 * skeleton(patient, lv).aortic_u)
     if view in (View.A4C, View.A5C):
         aim = aim + around(210, 9)
     return _framed(place, depth=aim - place, lateral=around(across), turn=turn, tilt=tilt)
