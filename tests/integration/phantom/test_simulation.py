@@ -116,3 +116,15 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(BadInput, match="cannot be used as a folder"):
         list(simulate(SIMULATION, tmp_path / "out"))
+
+
+def keys_of(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {key for each in value.values() for key in keys_of(each)}
+    return {key for each in value for key in keys_of(each)} if isinstance(value, list) else set()
+
+
+def test_every_key_of_the_truth_is_documented(simulated: Path, checkout: Path) -> None:
+    page = (checkout / "docs" / "phantom.md").read_text()
+    keys = keys_of(json.loads((simulated / TRUTH_FILE).read_text()))
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
