@@ -26,6 +26,7 @@ from echonode.training.atomic import write_text
 
 LABELS_FILE = "labels.json"
 KEPT = (
+    "SpecificCharacterSet",
     "SOPClassUID", "Modality", "ImageType", "Manufacturer", "ManufacturerModelName", "PatientSex", "PatientSpeciesDescription",
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "FrameIncrementPointer", "Rows",
     "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelAspectRatio", "FrameTime",
@@ -104,6 +105,7 @@ def _bare(source: Dataset, stored: StoredInstance, key: bytes) -> Dataset:
     for keyword in KEPT:
         if keyword in source:
             made[keyword] = source[keyword]
+    made.remove_private_tags()
     secret = key.hex()
     made.SOPInstanceUID = derived_uid(secret, stored.sop_instance_uid)
     made.SeriesInstanceUID = derived_uid(secret, stored.series_uid)

@@ -94,6 +94,19 @@ def test_what_the_model_does_not_take_ends_with_the_reason(opened: Opened) -> No
     assert bench.derived() == []
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_model_of_simulated_hearts_meets_patients_only_where_the_site_says_so(opened: Opened, allowed: bool) -> None:
+    """Its errors on patients are not known to anybody: silence would look like a measurement."""
+    bench = opened(models={"simulated_on_patients": allowed})
+    manifest = bench.folder / "models" / "probe" / "manifest.toml"
+    manifest.write_text("simulated = true\n" + manifest.read_text())
+    bench.receive(loop_dataset())
+    bench.run_all()
+    (run,) = bench.items(WorkKind.RUN)
+    assert len(bench.derived()) == allowed
+    assert allowed or "trained on simulated data alone; it runs on patients only with" in run.outcome["reason"]
+
+
 def test_a_refusal_of_the_runner_is_an_outcome(opened: Opened) -> None:
     """What only the pixels tell is told too."""
     bench = opened(routes=with_parameters(do="refuse"))
