@@ -13,6 +13,7 @@ from echonode.cli.main import execute
 PAGES = [
     "README.md",
     "docs/operator-guide.md",
+    "docs/phantom.md",
     "docs/published-models.md",
     "docs/security.md",
     "docs/architecture.md",
@@ -64,7 +65,7 @@ def test_readme_lists_every_command(checkout: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *[f"docs/{name}.md" for name in ("architecture", "operator-guide", "security")]]
+    "page", ["README.md", *[f"docs/{name}.md" for name in ("architecture", "operator-guide", "phantom", "security")]]
 )
 def test_every_link_leads_somewhere(checkout: Path, page: str) -> None:
     folder = (checkout / page).parent
