@@ -22,7 +22,7 @@ from echonode.phantom.views import Plane, View
 from echonode.phantom.views import plane as plane_of
 
 _STREAM = 212
-_CHAMBERS = (Label.LV, Label.MYOCARDIUM, Label.LA, Label.RV, Label.RA, Label.AORTA)
+_CHAMBERS = (Label.LV, Label.MYOCARDIUM, Label.LA, Label.RV, Label.RA)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -192,8 +192,9 @@ class Receiver:
         fan, rng = self._fan, self._rng
         depth = fan.ranges_mm[:, None]
         level = 10 ** ((machine.clutter_db - 2 + 8 * bad) / 20) * np.exp(-depth / (7 + 9 * bad))
-        level = level + 10 ** ((machine.clutter_db - 30 + 17 * bad) / 20) * np.exp(-depth / (45 + 30 * bad))
-        across = np.exp(0.5 * wave(rng, fan.angles / fan.half_angle, 3))[None]
+        cloud = np.exp(-(((depth - rng.uniform(0, 35)) / rng.uniform(20, 55)) ** 2))
+        level = level + 10 ** ((machine.clutter_db / 2 - rng.uniform(12, 28) + 14 * bad) / 20) * cloud
+        across = np.exp(0.4 * wave(rng, fan.angles / fan.half_angle, 3))[None]
         white = rng.standard_normal((len(depth), len(fan.angles), 2), np.float32) * np.float32(np.sqrt(0.5))
         speckle = cv2.sepFilter2D(white, -1, self._wide, self._axial, borderType=cv2.BORDER_REFLECT)
         bands = np.zeros_like(depth)
@@ -234,7 +235,7 @@ def _time_gain(fan: Fan, rng: np.random.Generator, bad: float) -> np.ndarray:
     depth = (fan.ranges_mm / fan.depth_mm)[:, None]
     along = 1.6 * wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8
     edge = np.abs(fan.angles / fan.half_angle)[None]
-    return along - rng.uniform(3, 9) * np.clip((edge - 0.6) / 0.4, 0, 1) ** 2 + (1.2 + 2 * bad) * wave(rng, edge, 2)
+    return along - rng.uniform(4, 14) * np.clip((edge - 0.5) / 0.5, 0, 1) ** 2 + (1.2 + 2 * bad) * wave(rng, edge, 2)
 
 
 def _surround(fan: Fan, rng: np.random.Generator) -> np.ndarray:
