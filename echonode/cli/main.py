@@ -11,6 +11,7 @@ import typer
 
 from echonode import __version__
 from echonode.cli import (
+    data,
     demo,
     evaluate,
     models,
@@ -78,6 +79,7 @@ app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
 app.command("refused")(study.refused_command)
 app.add_typer(models.app)
+app.add_typer(data.app)
 app.command("train")(train.train_command)
 app.command("evaluate")(evaluate.evaluate_command)
 app.add_typer(viewer.app)

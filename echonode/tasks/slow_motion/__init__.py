@@ -11,4 +11,8 @@ TASK = TaskSpec(
     importers={"superslomo": "echonode.tasks.slow_motion.upstream:import_superslomo"},
     evaluations={"slow-motion": "echonode.tasks.slow_motion.evaluate.evaluation:evaluate"},
     parity="echonode.tasks.slow_motion.parity:check",
+    tools={
+        "prepare": "echonode.tasks.slow_motion.dataset:prepare",
+        "preparation": "echonode.tasks.slow_motion.dataset:Preparation",
+    },
 )

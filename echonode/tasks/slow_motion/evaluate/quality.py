@@ -40,7 +40,8 @@ def ssim(found: Luma, truth: Luma, where: Mask) -> float:
 
 def gradient_energy(picture: Luma, where: Mask) -> float:
     """Mean of gx^2 + gy^2 inside `where`, by central differences, in grey levels a pixel squared."""
-    gy, gx = np.gradient(picture.astype(np.float32))
+    light = picture.astype(np.float32)
+    gy, gx = np.gradient(light, axis=0), np.gradient(light, axis=1)
     return float((gx[where] ** 2 + gy[where] ** 2).mean())
 
 

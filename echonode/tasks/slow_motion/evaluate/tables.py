@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echonode.registry.manifest import Metric
 from echonode.tasks.slow_motion.evaluate.scores import BLENDING, DIS, REPETITION, Score, dis_name
 from echonode.training.publish import metric
 from echonode.training.statistics import Interval, bootstrap_interval, paired_bootstrap
@@ -67,12 +66,12 @@ def tables_of(
 
 def metrics_of(
     rows: Sequence[Row], *, sigmas: Mapping[int, float], models: Sequence[str], on: str, seed: int
-) -> dict[str, tuple[Metric, ...]]:
-    """For each model: PSNR, SSIM and pulsing at each factor, and the PSNR above DIS, with intervals by loop."""
+) -> dict[str, tuple[Any, ...]]:
+    """Metrics of a manifest for each model: PSNR, SSIM and pulsing at each factor, and the PSNR above DIS, with intervals by loop."""
     return {name: _metrics(rows, name, sigmas=sigmas, on=on, seed=seed) for name in models}
 
 
-def _metrics(rows: Sequence[Row], name: str, *, sigmas: Mapping[int, float], on: str, seed: int) -> tuple[Metric, ...]:
+def _metrics(rows: Sequence[Row], name: str, *, sigmas: Mapping[int, float], on: str, seed: int) -> tuple[Any, ...]:
     found = []
     for factor, sigma in sigmas.items():
         judged = [row for row in rows if row.factor == factor and name in row.scores]
