@@ -8,7 +8,7 @@ import numpy as np
 
 from echonode.phantom.beat import Phase
 from echonode.phantom.canvas import Canvas, Indices
-from echonode.phantom.chambers import ChambersState, chambers_state, paint_chambers
+from echonode.phantom.chambers import ChambersState, chambers_state, paint_atria, paint_right_ventricle
 from echonode.phantom.leaflets import Cone, mitral_cone, on_leaflet, tricuspid_cone
 from echonode.phantom.patient import Patient
 from echonode.phantom.root import RootState, paint_root, root_state
@@ -17,6 +17,7 @@ from echonode.phantom.tissue import Label
 from echonode.phantom.ventricle import F32, MaterialPoints, Ventricle, VentricleState
 
 _FLOOR_MM = 3.5
+_RING_MM = 14.0
 _PERICARDIUM_MM = 2.0
 _CARRIED_MM = 9.0
 _PAPILLARY_DEGREES = (-8.0, 245.0)
@@ -82,9 +83,13 @@ def paint_heart(x: F32, y: F32, z: F32, *, ventricle: Ventricle, bones: Skeleton
     rx, ry, rz = x[rest], y[rest], z[rest]
     _surroundings(canvas, where, rest, rx, ry, rz)
     _floor(canvas, where, rest, bones)
-    paint_chambers(canvas, rest, rx, ry, rz, bones=bones, state=state.chambers)
-    _mouth(canvas, rest, rx, ry, rz, bones=bones, base_mm=state.ventricle.base_mm)
-    paint_root(canvas, rest, rx, ry, rz, bones=bones, state=state.root)
+    # Nothing of the atria and the root reaches further down than the rings; most of a picture does.
+    low = np.flatnonzero(rz < max(state.chambers.tricuspid_mm, state.chambers.base_mm) + _RING_MM)
+    behind = (rest[low], rx[low], ry[low], rz[low])
+    paint_atria(canvas, *behind, bones=bones, state=state.chambers)
+    paint_right_ventricle(canvas, rest, rx, ry, rz, bones=bones, state=state.chambers)
+    _mouth(canvas, *behind, bones=bones, base_mm=state.ventricle.base_mm)
+    paint_root(canvas, *behind, bones=bones, state=state.root)
     _tricuspid(canvas, rest, rx, ry, rz, bones=bones, state=state)
     muscle, cavity = np.flatnonzero(where.muscle), np.flatnonzero(where.inside)
     canvas.paint(muscle, Label.MYOCARDIUM, material=_at(where, muscle))

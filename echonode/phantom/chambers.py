@@ -49,7 +49,7 @@ class Ellipsoid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChambersState:
-    """The chambers around the LV at one moment."""
+    """The chambers around the LV at one moment; `base_mm` and `tricuspid_mm` are the heights of the two rings."""
 
     left_atrium: Ellipsoid
     right_atrium: Ellipsoid
@@ -66,7 +66,7 @@ def chambers_state(
     la_now, la_still = _left_atrium(bones, la_volume_ml, base_mm), _left_atrium(bones, 30.0, 0.0)
     ra_now = _right_atrium(bones, bones.right_atrium_ml * ra_share, tricuspid)
     ra_still = _right_atrium(bones, 30.0, 5.0)
-    narrow = 1 - 0.30 * emptied * right_pump
+    narrow = 1 - 0.24 * emptied * right_pump
     centre = (float(bones.right_centre[0]), float(bones.right_centre[1]), 12.0)
     semi = bones.right_semi
     return ChambersState(
@@ -106,10 +106,10 @@ def _right_atrium(bones: Skeleton, volume_ml: float, tricuspid_mm: float) -> _Sh
     return (float(x), float(y), tricuspid_mm - 0.8 * 1.1 * size), (0.96 * size, size, 1.1 * size)
 
 
-def paint_chambers(
+def paint_atria(
     canvas: Canvas, where: Indices, x: F32, y: F32, z: F32, *, bones: Skeleton, state: ChambersState
 ) -> None:
-    """Atria, right ventricle and their walls, over what lies outside the LV; x, y, z are the places of `where`."""
+    """Both atria, their walls and the septum between; x, y, z are the places of `where`."""
     depth, material = state.right_atrium.depth(x, y, z)
     ring = (x - np.float32(bones.tricuspid[0])) ** 2 + (y - np.float32(bones.tricuspid[1])) ** 2
     mouth = (ring < (bones.tricuspid_radius - 1) ** 2) & (np.abs(z - (state.tricuspid_mm - 3)) < 3)
@@ -126,6 +126,11 @@ def paint_chambers(
     _wall(canvas, where, depth, material, thickness=2.4)
     _cavity(canvas, where, np.flatnonzero(depth < 0), material, Label.LA)
 
+
+def paint_right_ventricle(
+    canvas: Canvas, where: Indices, x: F32, y: F32, z: F32, *, bones: Skeleton, state: ChambersState
+) -> None:
+    """The right ventricle and its wall, over the atria; x, y, z are the places of `where`."""
     depth, material = state.right_ventricle.depth(x, y, z)
     tricuspid = np.float32(state.tricuspid_mm)
     # The inflow ends at the tricuspid ring; the outflow tract goes on past the aorta.

@@ -63,7 +63,7 @@ def skeleton(patient: Patient, ventricle: Ventricle) -> Skeleton:
         tricuspid=across(TRICUSPID_DEGREES, outer + 0.44 * width),
         tricuspid_radius=0.43 * width,
         right_centre=across(RIGHT_DEGREES, outer),
-        right_semi=(0.8 * width, 1.42 * width + 0.3 * (outer - 31), 0.74 * ventricle.length_mm),
+        right_semi=(0.45 * width + 10, width + 11 + 0.3 * (outer - 31), 0.74 * ventricle.length_mm),
         right_atrium_ml=0.5 * patient.la_volume_ml + 24,
     )
 

@@ -153,3 +153,13 @@ def test_a_patient_is_not_changed_by_its_heart() -> None:
     one: Patient = patient(seed=7)
     Heart(one).volume_ml(0.2)
     assert one == patient(seed=7)
+
+
+@pytest.mark.parametrize("name", _HEARTS)
+def test_the_left_atrium_is_as_large_as_the_patients(name: str) -> None:
+    heart = Heart(_HEARTS[name])
+    low, high = np.array([-75, -75, -110]), np.array([75, 75, 30])
+    points = np.random.default_rng(3).uniform(low, high, (400_000, 3)).astype(np.float32)
+    labels = heart.tissue(points, heart.end_systole_s(heart.beats(3)[0]) + 0.06).labels
+    share = float((labels == Label.LA).mean())
+    assert share * np.prod((high - low) / 10.0) == pytest.approx(heart.patient.la_volume_ml, rel=0.12)
