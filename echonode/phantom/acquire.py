@@ -115,8 +115,20 @@ def acquire(
         heart_rate_bpm=float(rate),
         labels=maps,
         stage=stage,
-        truth=loop_truth(heart, view, plane, times_s),
+        truth=_on_clock(loop_truth(heart, view, plane, times_s), start_s),
         colour=colour,
+    )
+
+
+def _on_clock(truth: LoopTruth, start_s: float) -> LoopTruth:
+    """The truth with the heart's times counted from the loop's first frame."""
+    return replace(
+        truth,
+        r_waves_s=tuple(wave - start_s for wave in truth.r_waves_s),
+        beats=tuple(
+            replace(beat, r_wave_s=beat.r_wave_s - start_s, end_systole_s=beat.end_systole_s - start_s)
+            for beat in truth.beats
+        ),
     )
 
 

@@ -83,7 +83,7 @@ class LineReceiver:
         axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
         still = np.ones((1, 1), np.float32)
         field = cv2.sepFilter2D(field, -1, still, axial, borderType=cv2.BORDER_REFLECT)
-        noise_db = NOISE_DB + 3 + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + 3 + machine.noise_db * (1 - bad) + 28 * bad**1.3 + 9 * (depth - 0.6)
         white = rng.standard_normal((samples, columns, 2), np.float32)
         white = cv2.sepFilter2D(white, -1, still, axial, borderType=cv2.BORDER_REFLECT)
         field += white * (np.sqrt(0.5) * 10 ** (noise_db / 20)).astype(np.float32)

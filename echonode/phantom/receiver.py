@@ -63,7 +63,7 @@ class Receiver:
         self._late /= self._late.sum()
         self._mirror_gain = np.float32(machine.mirrors) * cv2.exp(self._gain * np.float32(np.log(10) / 20))
         depth = (fan.ranges_mm / fan.depth_mm)[:, None]
-        noise_db = NOISE_DB + machine.noise_db * (1 - bad) + 25 * bad**1.2 + 9 * (depth - 0.6)
+        noise_db = NOISE_DB + machine.noise_db * (1 - bad) + 28 * bad**1.3 + 9 * (depth - 0.6)
         self._noise = np.broadcast_to((10 ** (noise_db / 20)).astype(np.float32), shape)
         self._haze_db = np.float32(-26 + machine.haze_db + 12 * bad)
         self._clutter = self._near_field(machine, bad)

@@ -115,6 +115,10 @@ def test_the_clock_and_the_beats_are_the_loops_own() -> None:
     beats = 60000 / np.diff(loop.r_waves_ms).mean()
     assert loop.heart_rate_bpm == pytest.approx(beats, rel=0.12)
     assert loop.heart_rate_bpm == round(loop.heart_rate_bpm)
+    assert [1000 * wave for wave in loop.truth.r_waves_s] == pytest.approx(loop.r_waves_ms)
+    for beat in loop.truth.beats:
+        assert beat.ed_frame is not None
+        assert loop.times_ms[beat.ed_frame] / 1000 == pytest.approx(beat.r_wave_s, abs=0.041)
 
 
 def test_given_times_are_kept_from_the_first() -> None:
