@@ -16,6 +16,7 @@ PAGES = [
     "docs/phantom.md",
     "docs/published-models.md",
     "docs/security.md",
+    "docs/training.md",
     "docs/architecture.md",
     "deploy/README.md",
 ]
@@ -65,7 +66,11 @@ def test_readme_lists_every_command(checkout: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *[f"docs/{name}.md" for name in ("architecture", "operator-guide", "phantom", "security")]]
+    "page",
+    [
+        "README.md",
+        *[f"docs/{name}.md" for name in ("architecture", "operator-guide", "phantom", "security", "training")],
+    ],
 )
 def test_every_link_leads_somewhere(checkout: Path, page: str) -> None:
     folder = (checkout / page).parent
