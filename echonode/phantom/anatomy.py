@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echonode.phantom.beat import Phase
-from echonode.phantom.canvas import Canvas, Indices
+from echonode.phantom.canvas import Axes, Canvas, Indices
 from echonode.phantom.chambers import ChambersState, chambers_state, paint_atria, paint_right_ventricle
 from echonode.phantom.leaflets import Cone, mitral_cone, on_leaflet, tricuspid_cone
 from echonode.phantom.patient import Patient
@@ -99,7 +99,7 @@ def paint_heart(x: F32, y: F32, z: F32, *, ventricle: Ventricle, bones: Skeleton
     return canvas
 
 
-def _at(where: MaterialPoints, which: Indices) -> tuple[F32, F32, F32]:
+def _at(where: MaterialPoints, which: Indices) -> Axes:
     return where.x[which], where.y[which], where.z[which]
 
 

@@ -23,7 +23,6 @@ RIGHT_DEGREES = 192.0
 class Skeleton:
     """Lengths in mm at end-diastole; ring centres are (x, y)."""
 
-    base_radius: float
     annulus_radius: float
     sinus_radius: float
     aortic_u: float
@@ -51,7 +50,6 @@ def skeleton(patient: Patient, ventricle: Ventricle) -> Skeleton:
     outer = ventricle.radius_mm + ventricle.wall_mm
     width = patient.rv_width_mm
     return Skeleton(
-        base_radius=base,
         annulus_radius=annulus,
         sinus_radius=sinus,
         aortic_u=aortic_u,
