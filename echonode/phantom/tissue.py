@@ -37,7 +37,8 @@ class Tissue:
     """Labels uint8 (...), material coordinates float32 (..., 3) in mm, specular float32 (...) 0 to 1.
 
     `material` is where the piece of matter lies in the end-diastolic heart: it moves with the tissue, so scatterers
-    looked up at it move too; each axis is contiguous by itself. `specular` is how mirror-like it is: pericardium and valves near 1, cavity 0.
+    looked up at it move too; each axis is contiguous by itself. `specular` is how mirror-like it is: pericardium and
+    valves near 1, cavity 0.
     """
 
     labels: NDArray[np.uint8]
