@@ -30,14 +30,14 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], *, also: Path | None
     write_with(path, lambda part: torch.save(kept, part), also=also)
 
 
-def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `save_checkpoint` wrote.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, tensors on the CPU.
 
     Raises:
         BadInput: it is damaged, or no such file.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         line = str(error).strip().split("\n", 1)[0]
         raise BadInput(f"{path}: cannot be read as a checkpoint: {line}") from error
@@ -60,11 +60,11 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
     """Put every generator back to where `random_state` found it."""
-    torch.set_rng_state(state["torch"].cpu())
+    torch.set_rng_state(state["torch"])
     if device.type == "cuda" and state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+        torch.cuda.set_rng_state(state["cuda"], device)
     name, keys, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), place, has_gauss, gauss))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), place, has_gauss, gauss))
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(internal), gauss_next))
 

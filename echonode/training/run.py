@@ -32,9 +32,9 @@ from echonode.training.checkpoint import (
 from echonode.training.dataset import DatasetManifest
 from echonode.training.journal import Journal
 from echonode.training.processes import Processes
-from echonode.training.sources import DATASET_FILE
+from echonode.training.sources import DATASET_FILE, RUN_FILE
 
-RUN_FILE, LAST_FILE, BEST_FILE = "run.json", "last.pt", "best.pt"
+LAST_FILE, BEST_FILE = "last.pt", "best.pt"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 T = TypeVar("T")
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -189,7 +189,9 @@ class Run:
             save_checkpoint(self.folder / LAST_FILE, content, also=self.folder / BEST_FILE if best else None)
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
-        """The last step that was saved and its state, on this run's device; None in a run that has none yet.
+        """The last step that was saved and its state, on the CPU; None in a run that has none yet.
+
+        `load_state_dict` takes it to where it belongs.
 
         Random generators go back to where they were, and metrics of later steps are forgotten: call it after the
         network is built and before the first step.
@@ -202,7 +204,7 @@ class Run:
         if not self.resume or not there:
             self._processes.first_does(lambda: self._journal.forget_after(-1))
             return None
-        content = load_checkpoint(path, device=self.device)
+        content = load_checkpoint(path)
         self.step = int(content["step"])
         self._before, self._began = float(content["seconds"]), time.monotonic()
         self._journal.forget_after(self.step)
@@ -210,7 +212,7 @@ class Run:
         return self.step, content["state"]
 
     def best(self) -> tuple[int, dict[str, Any]] | None:
-        """The step and state that were saved as the best, on this run's device; None when none was.
+        """The step and state that were saved as the best, on the CPU; None when none was.
 
         Raises:
             BadInput: the checkpoint is damaged.
@@ -218,7 +220,7 @@ class Run:
         path = self.folder / BEST_FILE
         if not self._processes.first_does(path.is_file):
             return None
-        content = load_checkpoint(path, device=self.device)
+        content = load_checkpoint(path)
         return int(content["step"]), content["state"]
 
     def log(self, step: int, **scalars: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from echonode.phantom.cohort import Cohort, Study
 
 PHANTOM, ARCHIVE = "phantom:", "archive:"
-DATASET_FILE = "dataset.json"
+RUN_FILE, DATASET_FILE = "run.json", "dataset.json"
 Layout = Callable[[Path], Iterable[Candidate]]
 
 
@@ -36,7 +37,7 @@ def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None
         manifest = DatasetManifest.load(kept)
         verify(manifest)
         return manifest
-    if kept.is_file():
+    if (arguments.out / RUN_FILE).is_file():
         raise BadInput(f"{arguments.out}: holds a run already; --resume goes on with it, --out names another folder")
     places = _places((*arguments.data, *arguments.test_data), arguments.out)
     found = _candidates(arguments.data, places, layout)
@@ -125,6 +126,8 @@ def _exported(query: str, folder: Path, key: bytes) -> None:
     from echonode.core.configuration import load_configuration
     from echonode.training.export import export
 
+    # What a kill left of an earlier copy has other names for the same patients: they must not be mixed.
+    shutil.rmtree(folder, ignore_errors=True)
     configuration = load_configuration(Path(os.environ.get("ECHONODE_CONFIG", "ae_config")))
     archive = Archive.open(configuration.database_url, blobs=LocalBlobs(configuration.root))
     try:

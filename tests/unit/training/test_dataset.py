@@ -12,7 +12,7 @@ import pytest
 from echonode.core.errors import BadInput
 from echonode.training.arguments import EvaluationArguments, TrainingArguments
 from echonode.training.dataset import Candidate, DatasetManifest, Split, drawn, frozen, split_named, verify
-from echonode.training.sources import DATASET_FILE, dataset_of, evaluation_data, study_of
+from echonode.training.sources import DATASET_FILE, RUN_FILE, dataset_of, evaluation_data, study_of
 
 
 def made(*items: Candidate, **changes: Any) -> DatasetManifest:
@@ -180,6 +180,9 @@ def test_a_wrong_text_is_one_line(folder: Path, changes: dict[str, Any], complai
 def test_a_folder_that_holds_a_run_is_refused_before_anything_is_hashed(folder: Path) -> None:
     arguments = asked(folder)
     arguments.out.mkdir()
+    # A kill before the run was written down leaves the data set alone: that is no run.
     dataset_of(arguments, name="set", layout=layout).save(arguments.out / DATASET_FILE)
+    dataset_of(arguments, name="set", layout=layout)
+    (arguments.out / RUN_FILE).write_text("{}")
     with pytest.raises(BadInput, match="holds a run already"):
         dataset_of(arguments, name="set", layout=layout)
