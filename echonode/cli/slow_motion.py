@@ -68,6 +68,7 @@ class Studio:
     format: Format | None
     parameters: Mapping[str, Any]
     fps: float
+    compare: bool
 
 
 def slow_motion_command(
@@ -93,6 +94,10 @@ def slow_motion_command(
         Timing, typer.Option(help="slow plays at the recorded frame rate, true-time as fast as it was.")
     ] = Timing.SLOW,
     lossless: Annotated[bool, typer.Option("--lossless", help="Write DICOM as JPEG-LS.")] = False,
+    beats: Annotated[int, typer.Option(min=0, help="Whole beats of each loop, by R waves; 0 takes all of it.")] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write three panes: the original, slow motion, repeated frames.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Slow motion of every loop; a loop that is refused is named with the reason, and the exit code is then 2."""
@@ -101,9 +106,14 @@ def slow_motion_command(
     parameters |= {"mark": mark.value} if mark is not Mark.ALL else {}
     parameters |= {"timing": "true_time"} if timing is Timing.TRUE_TIME else {}
     parameters |= {"lossless": True} if lossless else {}
+    parameters |= {"beats": beats} if beats else {}
+    if compare and lossless:
+        raise BadInput("--compare writes JPEG; --lossless is for the slow loop itself")
     sources = sources_of(paths)
     _require_folder(out)
-    studio = _open(model, device=device, config=config, out=out, format_=format_, parameters=parameters, fps=fps)
+    studio = _open(
+        model, device=device, config=config, out=out, format_=format_, parameters=parameters, fps=fps, compare=compare
+    )
     refused = 0
     for source in sources:
         try:
@@ -143,7 +153,7 @@ def sources_of(paths: list[Path]) -> list[Path]:
 
 
 def _open(model: str, *, device: str, config: Path | None, out: Path, format_: Format | None,
-          parameters: Mapping[str, Any], fps: float) -> Studio:  # fmt: skip
+          parameters: Mapping[str, Any], fps: float, compare: bool) -> Studio:  # fmt: skip
     from echonode.cli.demo import models_folder
     from echonode.core.settings import ExecutionSection, NodeSettings
     from echonode.core.task import installed_tasks
@@ -168,6 +178,7 @@ def _open(model: str, *, device: str, config: Path | None, out: Path, format_: F
         format=format_,
         parameters=parameters,
         fps=fps,
+        compare=compare,
     )
 
 
@@ -233,6 +244,10 @@ def _write(studio: Studio, source: Path, clip: Clip, loop: Loop, format_: Format
     from echonode.dicom.video import write_pictures, write_video
 
     name = f"{source.resolve().name if source.is_dir() else source.stem}-slow{loop.factor}"
+    if studio.compare:
+        from echonode.cli.three_panes import write_panes
+
+        return write_panes(studio, source, loop, format_=format_.value, name=f"{name}-compared", scratch=scratch)
     if format_ is Format.DICOM:
         return _write_dicom(studio, source, loop, studio.out / f"{name}.dcm", scratch)
     frames = _marked(loop, mark=studio.parameters.get("mark", Mark.ALL.value))
