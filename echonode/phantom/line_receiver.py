@@ -13,10 +13,13 @@ from echonode.phantom.speckle import Scatterers
 from echonode.phantom.views import Line
 
 _ACROSS = 5
-_GAIN_DB = 6.0
+_GAIN_DB = 5.0
 """How much brighter operators set a sweep than a sector."""
+_PULSE = 0.7
+"""Sweeps are shown with shorter pulses than sectors, and with more contrast."""
+_GRAIN = np.float32(1.5)
 _BORDER_MM = 2.2
-_MIRROR = 5.0
+_MIRROR = 4.5
 
 
 class LineReceiver:
@@ -58,7 +61,7 @@ class LineReceiver:
         impedance, mirrors = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for column, time in enumerate(times_s):
             tissue = heart.tissue(self._points, float(time))
-            strength = TEXTURE_DB[tissue.labels] * self._scatterers.texture(tissue.material)
+            strength = _GRAIN * TEXTURE_DB[tissue.labels] * self._scatterers.texture(tissue.material)
             strength += ECHO_DB[tissue.labels]
             strength += self._layers * SURROUNDING[tissue.labels]
             strength *= np.float32(np.log(10) / 20)
@@ -80,7 +83,7 @@ class LineReceiver:
         field *= (10 ** ((1.6 * wave(rng, depth, 3) - (1 + 4 * bad) * np.maximum(depth - 0.75, 0) * 8) / 20)).astype(
             np.float32
         )
-        axial = kernel(machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
+        axial = kernel(_PULSE * machine.axial_mm * (1 + 0.4 * bad) / self._step_mm)
         still = np.ones((1, 1), np.float32)
         field = cv2.sepFilter2D(field, -1, still, axial, borderType=cv2.BORDER_REFLECT)
         noise_db = NOISE_DB + 3 + machine.noise_db * (1 - bad) + 28 * bad**1.3 + 9 * (depth - 0.6)
