@@ -40,7 +40,7 @@ def put_patient_and_study(dataset: Dataset, order: Order) -> None:
     dataset.PatientSex = person.sex.value
     dataset.PatientComments = "Simulated: there is no such person"
     dataset.QualityControlSubject = "YES"
-    dataset.PatientAge = f"{int(person.age_years):03d}Y"
+    dataset.PatientAge = f"{min(order.age_years, 999):03d}Y"
     dataset.PatientSize = f"{person.height_cm / 100:.3f}"
     dataset.PatientWeight = f"{person.weight_kg:.1f}"
     dataset.StudyInstanceUID, dataset.StudyID = order.study_uid, order.study_id

@@ -35,6 +35,12 @@ class Order:
         """The SOP Instance UID of object `number` with pixels of that digest: other pixels, other UID."""
         return derived_uid("phantom object", self.study_uid, str(number), digest)
 
+    @property
+    def age_years(self) -> int:
+        """The patient's age on the day of the study."""
+        born, now = self.birth_date, self.started.date()
+        return max(now.year - born.year - ((now.month, now.day) < (born.month, born.day)), 0)
+
     def taken(self, number: int) -> datetime:
         """When object `number`, counted from 1, was recorded."""
         return self.started + number * _BETWEEN_OBJECTS
@@ -45,15 +51,16 @@ def order_of(
 ) -> Order:
     """The order of a study; without `started` its date follows from cohort and number, never from the clock."""
     place = study.seed * 7919 + study.index * 97
-    when = started or _FIRST_DAY + timedelta(days=place % _DAYS, minutes=place // _DAYS % _MINUTES)
+    usual = _FIRST_DAY + timedelta(days=place % _DAYS, minutes=place // _DAYS % _MINUTES)
+    when = started or usual
     key = (str(study.seed), str(study.index), study.preset.name, syntax.value, f"{scale:g}", when.isoformat(), occasion)
     study_uid = derived_uid("phantom study", *key)
-    birth = when.date() - timedelta(days=round(study.patient.age_years * 365.25))
     return Order(
         study=study,
         patient_name=f"PHANTOM^S{study.seed}N{study.index:04d}",
         patient_id=f"PHANTOM-{study.seed}-{study.index:04d}",
-        birth_date=birth,
+        # Of the usual date, not of `started`: one patient has one birthday, whenever the study is made.
+        birth_date=usual.date() - timedelta(days=round(study.patient.age_years * 365.25)),
         accession_number=f"PH{derived_uid('phantom accession', *key)[-12:]}",
         study_id=f"PH{study.index:04d}",
         study_uid=study_uid,

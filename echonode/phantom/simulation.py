@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -120,7 +121,7 @@ def prepare(simulation: Simulation, out: Path) -> None:
 
 def _in_parallel(simulation: Simulation, out: Path, indices: list[int], *, workers: int) -> Iterator[WrittenStudy]:
     # Spawned, not forked: a forked child of a process with threads may wait for ever for a lock of theirs.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
         runs = [pool.submit(_write, simulation, out, index) for index in indices]
         for run in as_completed(runs):
@@ -129,6 +130,11 @@ def _in_parallel(simulation: Simulation, out: Path, indices: list[int], *, worke
         raise RunFailed("a process that simulates was killed; fewer --workers need less memory") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches it too; it should end without a word
 
 
 def _write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from echonode.phantom.marker import sign
 from echonode.phantom.objects import PhantomObject, build_object
 from echonode.phantom.order import order_of
 from echonode.phantom.sweep import Sweep
-from echonode.phantom.truth import BeatTruth, disks_ml
+from echonode.phantom.truth import disks_ml
 from echonode.phantom.truth_file import BiplaneTruth, ObjectTruth, StudyTruth, plain
 from echonode.phantom.views import View
 
@@ -104,7 +104,6 @@ def _truth(
     }
     if loop is not None:
         found["disks_ef_percent"] = plain(loop.truth.disks_ef_percent)
-        found["beats"] = plain(_beats(loop))
     if sweep is not None:
         found["strip"] = plain(sweep.strip)
         found["r_wave_columns"] = plain(sweep.r_wave_columns)
@@ -130,17 +129,6 @@ def _truth(
         patient=plan.patient,
         truth=found,
     )
-
-
-def _beats(loop: Acquisition) -> list[BeatTruth]:
-    """The beats on the clock of the loop's first frame, whatever clock the heart has."""
-    truth = loop.truth
-    if not truth.beats:
-        return []
-    late = truth.r_waves_s[0] - loop.r_waves_ms[0] / 1000
-    return [
-        replace(beat, r_wave_s=beat.r_wave_s - late, end_systole_s=beat.end_systole_s - late) for beat in truth.beats
-    ]
 
 
 def _biplane(planes: dict[tuple[str | None, View], tuple[LoopPlan, Acquisition]]) -> list[BiplaneTruth]:

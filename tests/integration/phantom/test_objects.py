@@ -51,7 +51,7 @@ def study_on(look: str, *, preset: str, index: int = 1) -> Study:
     study = Cohort(count=index + 1, seed=7, preset=preset)[index]
     machine = MACHINES[look]
     plans = tuple(
-        replace(plan, machine=machine, frames=min(plan.frames, 28), frame_time_ms=machine.frame_time_ms)
+        replace(plan, machine=machine, frames=min(plan.frames, 24), frame_time_ms=machine.frame_time_ms)
         if isinstance(plan, LoopPlan)
         else replace(plan, machine=machine)
         for plan in study.plans
@@ -96,14 +96,14 @@ def test_validators_find_no_error(written: Written) -> None:
 
 def test_a_stress_study_and_a_colour_loop_are_valid(tmp_path: Path) -> None:
     stress = study_on("slate", preset="stress")
-    stress = replace(stress, plans=tuple(replace(plan, frames=6) for plan in stress.loops))
+    stress = replace(stress, plans=tuple(replace(plan, frames=3) for plan in stress.loops))
     routine = study_on("granite", preset="routine")
-    routine = replace(routine, plans=tuple(replace(plan, frames=6) for plan in routine.loops[-1:]))
+    routine = replace(routine, plans=tuple(replace(plan, frames=3) for plan in routine.loops[-1:]))
     found = []
     for study in (stress, routine):
         truth = write_study(study, tmp_path / study.name, scale=SCALE, labels=False)
         found += [facts_of(tmp_path / study.name / each.file) for each in truth.objects]
-        for each in truth.objects:
+        for each in truth.objects[::5]:
             assert errors("dciodvfy", "-new", tmp_path / study.name / each.file) == [], each.file
     assert [fact.stage for fact in found[:16:4]] == ["Baseline", "Low dose", "Peak dose", "Recovery"]
     assert [fact.view for fact in found[:4]] == ["PLAX", "PSAX", "A4C", "A2C"]
@@ -232,11 +232,12 @@ def test_another_occasion_is_another_study_of_the_same_patient(tmp_path: Path) -
     """A nightly check must not send the same objects every night, nor invent a patient every night."""
     study = study_on("pocket", preset="quick")
     study = replace(study, plans=(replace(study.loops[0], frames=3),))
-    for name, when, occasion in (("one", datetime(2026, 1, 2, 3, 4), "a"), ("two", datetime(2026, 1, 3, 3, 4), "b")):
+    for name, when, occasion in (("one", datetime(2026, 1, 2, 3, 4), "a"), ("two", datetime(2028, 1, 3, 3, 4), "b")):
         write_study(study, tmp_path / name, scale=SCALE, labels=False, started=when, occasion=occasion)
     (one,), (two,) = headers(tmp_path / "one"), headers(tmp_path / "two")
-    assert one.PatientID == two.PatientID
-    assert (one.StudyDate, two.StudyDate) == ("20260102", "20260103")
+    for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        assert one[name].value == two[name].value, "the archive would hold the study as a conflict of identity"
+    assert (one.StudyDate, two.StudyDate) == ("20260102", "20280103")
     assert len({one.StudyInstanceUID, two.StudyInstanceUID}) == 2
     assert len({one.SeriesInstanceUID, two.SeriesInstanceUID}) == 2
     assert len({one.SOPInstanceUID, two.SOPInstanceUID}) == 2

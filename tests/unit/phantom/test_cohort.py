@@ -101,7 +101,7 @@ def test_under_stress_the_heart_beats_faster_and_a_narrow_artery_shows_at_the_pe
 
 def test_every_patient_of_many_can_be_made() -> None:
     """One impossible patient would stop a night's training."""
-    for study in Cohort.parse("phantom:120@23/stress"):
+    for study in Cohort.parse("phantom:60@23/stress"):
         for plan in study.loops:
             assert 12 <= plan.frames <= 96
             assert 0.3 <= plan.quality <= 1
