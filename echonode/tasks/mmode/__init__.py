@@ -12,6 +12,16 @@ TASK = TaskSpec(
         "cardionet": "echonode.tasks.mmode.upstream:import_cardionet",
         "quicknat": "echonode.tasks.mmode.upstream:import_quicknat",
     },
+    recipes={
+        "mmode-boundaries": "echonode.tasks.mmode.train_boundaries:main",
+        "mmode-quality": "echonode.tasks.mmode.train_quality:main",
+        "mmode-level": "echonode.tasks.mmode.train_level:main",
+    },
+    evaluations={
+        "mmode-boundaries": "echonode.tasks.mmode.evaluation:evaluate",
+        "mmode-quality": "echonode.tasks.mmode.evaluation:evaluate",
+        "mmode-level": "echonode.tasks.mmode.evaluation:evaluate",
+    },
     parity="echonode.tasks.mmode.parity:check",
     tools={
         "read": "echonode.tasks.mmode.offline:read",

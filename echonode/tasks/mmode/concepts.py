@@ -8,6 +8,8 @@ from echonode.core.codes import PRIVATE_SCHEME, Code
 
 LVID_D: Final = Code("29436-3", "LN", "Left Ventricle Internal End Diastolic Dimension")
 LVID_S: Final = Code("29438-9", "LN", "Left Ventricle Internal Systolic Dimension")
+IVS_D: Final = Code("18154-5", "LN", "Interventricular Septum Diastolic Thickness")
+LVPW_D: Final = Code("18152-9", "LN", "Left Ventricle Posterior Wall Diastolic Thickness")
 EDV: Final = Code("18026-5", "LN", "Left Ventricular End Diastolic Volume")
 ESV: Final = Code("18148-7", "LN", "Left Ventricular End Systolic Volume")
 EJECTION_FRACTION: Final = Code("18043-0", "LN", "Left Ventricular Ejection Fraction")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echonode.core.results import Ineligible
 from echonode.tasks.mmode.prepare import Strip
 from echonode.tasks.mmode.quality import GOOD, Spread, Window
 from echonode.tasks.mmode.species import Species
@@ -27,7 +28,10 @@ class Instant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredBeat:
-    """One beat with what follows from its two diameters; fractions in per cent."""
+    """One beat with what follows from its two diameters; fractions in per cent.
+
+    `septum` and `posterior` are the walls' thickness at end-diastole in mm, where they were traced.
+    """
 
     diastole: Instant
     systole: Instant
@@ -35,6 +39,8 @@ class MeasuredBeat:
     ejection_fraction: float
     fractional_shortening: float
     good: bool
+    septum: float | None = None
+    posterior: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,7 +50,9 @@ class Examination:
     `mask` bool (H, L) and `lvid` float64 (L,) in mm are None without a segmenter. `beats` is empty in the published
     preparation, which finds `diastoles`, `systoles` and `rates` each for itself. `probabilities` go with `windows`;
     both are empty without a classifier, and everything then counts as good. `half_widths`: 95 % limits by the name of
-    a quantity, from the samples of `mc`.
+    a quantity, from the samples of `mc`. `levels`: how likely the sweep lies at each level, where that was judged;
+    `refusal` says why there are no diameters then. `heart_rate` in beats a minute is over all good intervals together;
+    where it is None, the median of `rates` stands for it.
     """
 
     preparation: str
@@ -62,6 +70,9 @@ class Examination:
     beats: tuple[MeasuredBeat, ...] = ()
     half_widths: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    levels: Mapping[str, float] | None = None
+    refusal: Ineligible | None = None
+    heart_rate: float | None = None
 
     def spread(self, instants: Sequence[Instant]) -> Spread:
         """Statistics of those that lie in good stretches."""
@@ -110,6 +121,9 @@ class Examination:
                 )
             },
             "half_widths_95": dict(self.half_widths),
+            "level": None if self.levels is None else max(self.levels, key=lambda name: (self.levels or {})[name]),
+            "levels": None if self.levels is None else dict(self.levels),
+            "heart_rate_bpm": self.heart_rate,
             "notes": list(self.notes),
         }  # fmt: skip
 
@@ -132,6 +146,8 @@ def _beat(beat: MeasuredBeat, species: Species) -> dict[str, Any]:
         "ejection_fraction_percent": beat.ejection_fraction,
         "fractional_shortening_percent": beat.fractional_shortening,
         "heart_rate_bpm": None if beat.rate is None else beat.rate.value,
+        "ivs_d_mm": beat.septum,
+        "lvpw_d_mm": beat.posterior,
         "good": beat.good,
     }
 

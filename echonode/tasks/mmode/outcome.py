@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,8 +17,10 @@ LABEL: Final = 1
 
 def results_of(examination: Examination, *, frames: int, rows: int, columns: int) -> tuple[Result, ...]:
     """What the runner gives for a clip of that many frames of that size."""
+    if examination.refusal is not None:
+        return (examination.refusal,)
     if examination.lvid is None:
-        return (_good_share(examination),)
+        return (_good_share(examination),) if examination.windows else (_level_alone(examination),)
     found = _measurements(examination)
     if not found:
         return (_nothing(examination),)
@@ -39,7 +41,14 @@ def _measurements(examination: Examination) -> list[Measurement]:
     rows: list[tuple[str, Code, Sequence[float], Code, Code | None, Sequence[Instant]]] = [
         ("lvid_d", concepts.LVID_D, _values(good["d"]), concepts.MILLIMETRES, None, good["d"]),
         ("lvid_s", concepts.LVID_S, _values(good["s"]), concepts.MILLIMETRES, None, good["s"]),
-        ("heart_rate", concepts.HEART_RATE, _values(good["rate"]), concepts.BEATS_A_MINUTE, None, good["rate"]),
+        (
+            "heart_rate",
+            concepts.HEART_RATE,
+            _rates(examination, good["rate"]),
+            concepts.BEATS_A_MINUTE,
+            None,
+            good["rate"],
+        ),
     ]
     if beats:
         ends, smallest = [beat.diastole for beat in beats], [beat.systole for beat in beats]
@@ -54,6 +63,8 @@ def _measurements(examination: Examination) -> list[Measurement]:
                 "fractional_shortening", concepts.SHORTENING, [beat.fractional_shortening for beat in beats],
                 concepts.PER_CENT, None, ends,
             ),
+            ("ivs_d", concepts.IVS_D, _known(beat.septum for beat in beats), concepts.MILLIMETRES, None, ends),
+            ("lvpw_d", concepts.LVPW_D, _known(beat.posterior for beat in beats), concepts.MILLIMETRES, None, ends),
         ]  # fmt: skip
     return [
         Measurement(
@@ -104,6 +115,20 @@ def _nothing(examination: Examination) -> Ineligible:
 
 def _values(instants: Sequence[Instant]) -> list[float]:
     return [one.value for one in instants]
+
+
+def _rates(examination: Examination, good: Sequence[Instant]) -> list[float]:
+    return _values(good) if examination.heart_rate is None or not good else [examination.heart_rate]
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _level_alone(examination: Examination) -> Ineligible:
+    levels = examination.levels or {}
+    said = ", ".join(f"{name} {share:.2f}" for name, share in levels.items())
+    return Ineligible(reason=f"the package judges the level of a sweep and measures nothing: {said}", code="no-tracer")
 
 
 def _volumes(instants: Sequence[Instant]) -> list[float]:

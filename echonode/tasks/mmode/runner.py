@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from echonode.core.clip import Clip
 from echonode.core.errors import PackageInvalid
@@ -16,15 +19,21 @@ from echonode.core.results import Ineligible, Result
 from echonode.core.task import Progress
 from echonode.tasks.common.checkpoint import load_weights, shapes_of
 from echonode.tasks.common.devices import open_device
-from echonode.tasks.mmode import clinical, published
+from echonode.tasks.mmode import clinical, published, tracing
+from echonode.tasks.mmode.compact import COMPACT, JUDGED, Judge, LevelNet, Tracer, build_compact
+from echonode.tasks.mmode.compact_networks import CompactNetworks
 from echonode.tasks.mmode.examination import Examination
+from echonode.tasks.mmode.grid import Gridded
 from echonode.tasks.mmode.net import CardioNet, QuickNat, build
 from echonode.tasks.mmode.networks import MODES, PRECISIONS, NetworkMode, Networks, Sampling
 from echonode.tasks.mmode.outcome import results_of
 from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, strip_of
+from echonode.tasks.mmode.quality import GOOD
 from echonode.tasks.mmode.species import SPECIES, Species, species_of
+from echonode.tasks.mmode.windows import resized
 
 SAMPLES_MOST: Final = 64
+Network = TypeVar("Network")
 HEAVIEST: Final = 1_000_000.0  # g
 
 
@@ -45,20 +54,44 @@ def open_runner(package: Package, device: str, threads: int) -> MModeRunner:
         PackageInvalid: its architecture, mode or preparation is none of this task's.
         CheckpointRefused: its weights do not fit the architecture.
     """
+    weights: dict[str, Mapping[str, torch.Tensor]] = {}
+    for role, architecture in package.architecture.items():
+        path = package.weights.get(role)
+        if path is None:
+            raise PackageInvalid(f"{package.name}: no weights file for its network {role}")
+        weights[role] = load_weights(path, shapes_of(_built(package, architecture)))
+    return open_networks(package, weights, device=device, threads=threads)
+
+
+def open_networks(
+    package: Package, weights: Mapping[str, Mapping[str, torch.Tensor]], *, device: str, threads: int
+) -> MModeRunner:
+    """The runner of a package whose weights are at hand: checked tensors for each role.
+
+    Raises:
+        PackageInvalid: its architecture, mode or preparation is none of this task's.
+    """
     cv2.setNumThreads(max(1, threads))
-    segmenter: QuickNat | None = None
-    judges: list[CardioNet] = []
     place = open_device(device, threads=threads)
+    found = []
     for role, architecture in sorted(package.architecture.items()):
-        network = _loaded(package, role, architecture)
-        if isinstance(network, CardioNet):
-            judges.append(network)
-        elif segmenter is None:
-            segmenter = network
-        else:
-            raise PackageInvalid(f"{package.name}: a second segmentation network; one strip has one outline")
-    if segmenter is None and not judges:
-        raise PackageInvalid(f"{package.name}: mmode needs a network of architecture quicknat or cardionet")
+        network = _built(package, architecture)
+        network.load_state_dict(dict(weights[role]))
+        found.append(network)
+    if not found:
+        raise PackageInvalid(
+            f"{package.name}: mmode needs a network of architecture quicknat, cardionet or {', '.join(COMPACT)}"
+        )
+    segmenter = _only(package, [one for one in found if isinstance(one, QuickNat)], "segmentation network")
+    tracer = _only(package, [one for one in found if isinstance(one, Tracer)], "network of boundaries")
+    if segmenter is not None and tracer is not None:
+        raise PackageInvalid(f"{package.name}: a second segmentation network; one strip has one outline")
+    compact = CompactNetworks(
+        tracer=tracer,
+        level=_only(package, [one for one in found if isinstance(one, LevelNet)], "network for the level"),
+        judges=[one for one in found if isinstance(one, Judge)],
+        device=place,
+    )
     usual = Settings(
         preparation=cast(Preparation, _one_of(package, "preparation", package.preparation, PREPARATIONS)),
         mode=cast(NetworkMode, _one_of(package, "mode", package.config.get("mode", "reference"), MODES)),
@@ -67,16 +100,24 @@ def open_runner(package: Package, device: str, threads: int) -> MModeRunner:
     )
     precision = PRECISIONS[_one_of(package, "precision", package.config.get("precision", "float32"), tuple(PRECISIONS))]
     networks = Networks(
-        segmenter=segmenter, judges=judges, device=place, sampling=_sampling(package), precision=precision
+        segmenter=segmenter,
+        judges=[one for one in found if isinstance(one, CardioNet)],
+        device=place,
+        sampling=_sampling(package),
+        precision=precision,
     )
-    return MModeRunner(networks, usual=usual, species=tuple(str(name) for name in package.input.get("species") or ()))
+    species = tuple(str(name) for name in package.input.get("species") or ())
+    return MModeRunner(networks, usual=usual, species=species, compact=compact)
 
 
 class MModeRunner:
     """A Runner. Parameters: `species` (mouse, human), `body_mass_g`, `preparation`, `mode`; all may be left out."""
 
-    def __init__(self, networks: Networks, *, usual: Settings, species: Sequence[str]) -> None:
+    def __init__(
+        self, networks: Networks, *, usual: Settings, species: Sequence[str], compact: CompactNetworks | None = None
+    ) -> None:
         self._networks, self._usual, self._species = networks, usual, tuple(species)
+        self._compact = compact or CompactNetworks(tracer=None, level=None, judges=(), device=networks.device)
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
@@ -100,7 +141,14 @@ class MModeRunner:
         Raises:
             PackageInvalid: both have a segmenter.
         """
-        return MModeRunner(self._networks.joined(further._networks), usual=self._usual, species=self._species)
+        if (self._compact.tracer is not None and further._networks.segments) or (
+            further._compact.tracer is not None and self._networks.segments
+        ):
+            raise PackageInvalid("a second segmentation network; one strip has one outline")
+        return MModeRunner(
+            self._networks.joined(further._networks), usual=self._usual, species=self._species,
+            compact=self._compact.joined(further._compact),
+        )  # fmt: skip
 
     def examine(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Examination | Ineligible:
         """Everything that was read from one clip, or why nothing was."""
@@ -110,9 +158,19 @@ class MModeRunner:
         species = self._species_of(settings)
         if isinstance(species, Ineligible):
             return species
+        small = not self._networks.segments and not self._compact.empty
+        if small and (settings.preparation, settings.mode) != ("clinical", "reference"):
+            return Ineligible(
+                reason="these networks run in the clinical preparation and in mode reference alone", code="parameters"
+            )
         strip = strip_of(clip, preparation=settings.preparation)
         if isinstance(strip, Ineligible):
             return strip
+        if small:
+            return tracing.examine(
+                strip, self._compact, self._networks, species=species, body_mass=settings.body_mass,
+                told=lambda: progress(1, 2),
+            )  # fmt: skip
         examine = published.examine if settings.preparation == "published" else clinical.examine
         done = 0
         passes = self._networks.sampling.samples if settings.mode == "mc" else 1
@@ -127,6 +185,31 @@ class MModeRunner:
         return examine(
             strip, self._networks, mode=settings.mode, species=species, body_mass=settings.body_mass, told=told
         )
+
+    @property
+    def judges(self) -> bool:
+        """Whether it has small networks that judge stretches of a strip on the grid."""
+        return bool(self._compact.judges)
+
+    @property
+    def traces_windows(self) -> bool:
+        """Whether it outlines the cavity in a window without a scale."""
+        return self._networks.segments or self._compact.tracer is not None
+
+    def judged(self, grid: Gridded) -> list[tuple[int, float]]:
+        """First column and probability of each stretch of a strip on the grid."""
+        return [(number * JUDGED, float(value)) for number, value in enumerate(self._compact.good(grid))]
+
+    def window_mask(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The cavity in a window (H, W) that has no scale."""
+        if self._compact.tracer is not None:
+            walls = self._compact.trace(Gridded(picture=picture, millimetres=1.0, seconds=0.01, stretch=1.0)).walls
+            rows = np.arange(picture.shape[0])[:, None]
+            return np.asarray((rows >= walls[1]) & (rows <= walls[2]), np.bool_)
+        seen = resized(picture.astype(np.float64))
+        (answers,) = self._networks.cavity([seen], mode="reference", preparation="clinical", told=lambda: None)
+        size = (picture.shape[1], picture.shape[0])
+        return np.asarray(cv2.resize(answers[0], size, interpolation=cv2.INTER_LINEAR) > GOOD, np.bool_)
 
     def _species_of(self, settings: Settings) -> Species | Ineligible:
         """The recording's species, when it is one that the model was made for."""
@@ -160,16 +243,20 @@ class _Told:
         self._progress(1000 * (self._clip + 1), 1000 * self._clips)
 
 
-def _loaded(package: Package, role: str, architecture: str) -> CardioNet | QuickNat:
+def _built(package: Package, architecture: str) -> CardioNet | QuickNat | Tracer | LevelNet | Judge:
     try:
-        network = build(architecture)
+        if architecture in COMPACT:
+            widths = (package.config.get("widths") or {}).get(architecture)
+            return build_compact(architecture, **({} if widths is None else {"widths": widths}))
+        return build(architecture)
     except ValueError as error:
         raise PackageInvalid(f"{package.name}: {error}") from error
-    path = package.weights.get(role)
-    if path is None:
-        raise PackageInvalid(f"{package.name}: no weights file for its network {role}")
-    network.load_state_dict(load_weights(path, shapes_of(network)))
-    return network
+
+
+def _only(package: Package, found: Sequence[Network], what: str) -> Network | None:
+    if len(found) > 1:
+        raise PackageInvalid(f"{package.name}: a second {what}; one strip has one outline")
+    return found[0] if found else None
 
 
 def _sampling(package: Package) -> Sampling:
