@@ -77,12 +77,12 @@ def open_catalogue(configuration: Configuration) -> Catalogue:
 
 def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally | None = None) -> Ingest:
     """The door that every object comes in through, with routes.toml as its planner; `tally` counts them."""
-    routes, settings = configuration.routes, configuration.node
+    routes, settings, catalogue = configuration.routes, configuration.node, open_catalogue(configuration)
     return CountedIngest(
         tally=tally or Tally(),
         archive=archive,
         blobs=open_blobs(configuration),
-        planner=lambda facts: plan(facts, routes, settings),
+        planner=lambda facts: plan(facts, routes, settings, installed=catalogue.names()),
         settings=settings,
     )
 
@@ -312,7 +312,7 @@ def _warn_of_routes(configuration: Configuration) -> None:
     for route in configuration.routes.route:
         if route.task not in tasks:
             LOG.warning("a route names a task that is not installed", extra={"route": route.name, "task": route.task})
-        if route.model not in catalogue:
+        if not catalogue.intersection(route.models):
             LOG.warning("a route names a model that is not there", extra={"route": route.name, "model": route.model})
     if not any(route.deliver_to for route in configuration.routes.route if route.enabled):
         LOG.warning("no route delivers anywhere: results stay on this node until routes.toml names a destination")

@@ -49,14 +49,16 @@ def check_models(configuration: Configuration) -> None:
     for route in configuration.routes.route:
         if not route.enabled:
             continue
-        try:
-            task = catalogue.manifest(route.model).task
-        except EchonodeError as error:
-            raise ConfigurationError(f"{file}: route.{route.name}.model: {error}") from error
-        if task != route.task:
-            raise ConfigurationError(
-                f"{file}: route.{route.name}.task: model {route.model!r} is for {task!r}, not for {route.task!r}"
-            )
+        there = set(catalogue.names())
+        for model in [name for name in route.models if name in there] or [route.model]:
+            try:
+                task = catalogue.manifest(model).task
+            except EchonodeError as error:
+                raise ConfigurationError(f"{file}: route.{route.name}.model: {error}") from error
+            if task != route.task:
+                raise ConfigurationError(
+                    f"{file}: route.{route.name}.task: model {model!r} is for {task!r}, not for {route.task!r}"
+                )
 
 
 def _describe(configuration: Configuration) -> None:
@@ -68,4 +70,6 @@ def _describe(configuration: Configuration) -> None:
     say(f"peers          {peers}; unknown callers are {'accepted' if configuration.peers.allow_unknown else 'refused'}")
     for route in routes.route:
         to = ", ".join(route.deliver_to) or "stays on this node"
-        say(f"route          {route.name}: {route.model} -> {to}{'' if route.enabled else ' (switched off)'}")
+        say(
+            f"route          {route.name}: {', else '.join(route.models)} -> {to}{'' if route.enabled else ' (switched off)'}"
+        )

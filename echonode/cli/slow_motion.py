@@ -94,7 +94,7 @@ def slow_motion_command(
         Timing, typer.Option(help="slow plays at the recorded frame rate, true-time as fast as it was.")
     ] = Timing.SLOW,
     lossless: Annotated[bool, typer.Option("--lossless", help="Write DICOM as JPEG-LS.")] = False,
-    beats: Annotated[int, typer.Option(min=0, help="Whole beats of each loop, by R waves; 0 takes all of it.")] = 0,
+    beats: Annotated[int, typer.Option(min=0, max=64, help="Whole beats of each loop, by R waves; 0 takes all of it.")] = 0,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write three panes: the original, slow motion, repeated frames.")
     ] = False,
@@ -204,7 +204,7 @@ def _slow(studio: Studio, source: Path) -> str:
             raise BadInput(f"{source}: refused: {getattr(result, 'reason', 'the model gave no loop')}")
         target = _write(studio, source, clip, result, format_, Path(scratch))
     made = len(result.frames)
-    return f"{source} -> {target}: {len(clip.frames)} frames became {made}, in {duration(time.monotonic() - start)}"
+    return f"{source} -> {target}: {int(result.acquired.sum())} frames became {made}, in {duration(time.monotonic() - start)}"
 
 
 def _read(studio: Studio, source: Path, *, dicom: bool) -> Clip:

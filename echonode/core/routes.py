@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from echonode.core.clip import Mode
 from echonode.core.settings import UID, Section
@@ -19,7 +19,7 @@ class Conditions(Section):
         None, description="mode from the ultrasound regions: 2d, 2d-colour, m-mode, pw, cw, tdi, 3d"
     )
     view: tuple[str, ...] | None = Field(None, description="view: PLAX, PSAX, A4C, A2C, A3C, A5C, or unknown")
-    stage: tuple[str, ...] | None = Field(None, description="Stage Name as the scanner writes it, or none")
+    stage: tuple[str, ...] | None = Field(None, description="Stage Name as the scanner writes it, any, or none")
     vendor: tuple[str, ...] | None = Field(None, description="text that the Manufacturer contains")
     calling_ae: tuple[str, ...] | None = Field(None, description="AE title of the sender")
     frames_min: int | None = Field(None, ge=1, description="frames, at least")
@@ -35,11 +35,24 @@ class Route(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$", description="how people call this route")
     task: str = Field(description="task: slow_motion")
     model: str = Field(description="model package: optical-flow")
+    fallback: tuple[str, ...] = Field(
+        (), description="models in its stead, in order, where it is not installed or does not take the object"
+    )
     when: Conditions = Field(default_factory=Conditions, description="conditions")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the task: factor, mark, timing")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the task: factor, beats, mark, timing")
     deliver_to: tuple[str, ...] = Field((), description="destinations of the results; none keeps them on this node")
     priority: int = Field(0, ge=-100, le=100, description="higher runs first")
     enabled: bool = Field(True, description="false switches the route off")
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model, then those in its stead."""
+        return (self.model, *self.fallback)
 
 
 class Destination(Section):

@@ -301,7 +301,9 @@ def _set_timing(dataset: Dataset, header: Dataset, loop: Loop, *, true_time: boo
         inside = trimmed if trimmed.any() else inside
     dataset.StartTrim = int(np.flatnonzero(inside)[0]) + 1
     dataset.StopTrim = int(np.flatnonzero(inside)[-1]) + 1
-    duration = elements.decimal(header, "EffectiveDuration")
+    frames = elements.integer(header, "NumberOfFrames") or 1
+    whole = loop.positions[0] < 0.5 and loop.positions[-1] > frames - 1.5
+    duration = elements.decimal(header, "EffectiveDuration") if whole else None
     true_seconds = float(loop.times_ms[-1] - loop.times_ms[0] + slow) / 1000.0
     dataset.EffectiveDuration = _decimal(duration if duration is not None and duration > 0 else true_seconds)
     heart_rate = elements.integer(header, "HeartRate")

@@ -59,7 +59,8 @@ def request(
         unknown = sorted(set(deliver_to) - {destination.name for destination in routes.destination})
         if unknown:
             raise BadInput(f"routes.toml names no destination {unknown[0]!r}")
-    package = catalogue.get(route.model)
+    there = [name for name in route.models if name in catalogue.names()]
+    package = catalogue.get(there[0] if there else route.model)
     if package.task != task:
         raise BadInput(f"model {package.name!r} is for {package.task}, not for {task}")
     asked = route.model_copy(
@@ -100,7 +101,7 @@ def _enqueue(
     archive: Archive, route: Route, facts: Facts, settings: NodeSettings, package: Package, who: str
 ) -> Requested:
     again = f"request {package.digest[:16]} {digest_of(list(route.deliver_to))[:16]}"
-    wanted = run_request(route, facts, settings, again=again)
+    wanted = run_request(route, facts, settings, again=again, installed=(package.name,))
     before = {item.id for item in archive.work.list(kind=WorkKind.RUN, study_uid=facts.study_uid, limit=MOST_ITEMS)}
     with archive.transaction() as connection:
         (work_id,) = archive.work.enqueue(connection, [wanted])

@@ -5,7 +5,7 @@ Planning is a pure function of facts and rules, so `echonode routes explain` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +47,22 @@ class _Observed:
 
 
 def plan(
-    facts: Facts, routes: RoutesFile, settings: NodeSettings, *, correlation_id: str = "", held: str | None = None
+    facts: Facts,
+    routes: RoutesFile,
+    settings: NodeSettings,
+    *,
+    correlation_id: str = "",
+    held: str | None = None,
+    installed: Collection[str] | None = None,
 ) -> list[WorkRequest]:
     """One RUN request for every route that matches, in the order of routes.toml; nothing for our own objects.
 
     The unique key names route, instance, model and parameters, so planning the same object again plans nothing new;
     a run with other parameters is another run. A later version of a model is asked for on purpose: see flow/request.
+    With `installed`, the names of the models that there are, a run waits for the first of a route's models among them.
     """
     return [
-        run_request(route, facts, settings, correlation_id=correlation_id, held=held)
+        run_request(route, facts, settings, correlation_id=correlation_id, held=held, installed=installed)
         for route, explanation in zip(routes.route, explain(facts, routes), strict=True)
         if explanation.matches
     ]
@@ -69,12 +76,14 @@ def run_request(
     correlation_id: str = "",
     held: str | None = None,
     again: str = "",
+    installed: Collection[str] | None = None,
 ) -> WorkRequest:
     """The RUN request of `route` for the object of `facts`; `again` makes it another item than the planned one."""
+    there = [model for model in route.models if installed is None or model in installed]
     key = ["run", route.name, facts.sop_instance_uid, route.model, digest_of(route.parameters)[:16]]
     return WorkRequest(
         kind=WorkKind.RUN,
-        queue=route.model,
+        queue=there[0] if there else route.model,
         unique_key="|".join([*key, again] if again else key),
         study_uid=facts.study_uid,
         series_uid=facts.series_uid,
@@ -83,6 +92,7 @@ def run_request(
         payload={
             "task": route.task,
             "model": route.model,
+            **({"fallback": list(route.fallback)} if route.fallback else {}),
             "parameters": dict(route.parameters),
             "deliver_to": list(route.deliver_to),
         },
@@ -157,6 +167,13 @@ def _view(facts: Facts, expected: tuple[str, ...]) -> _Observed:
     return _one_of(view, expected, shown=_with_reason(view, facts.view_reason))
 
 
+def _stage(facts: Facts, expected: tuple[str, ...]) -> _Observed:
+    """Scanners name stages as they like: "any" is whatever a scanner calls one, "none" is no stage."""
+    if facts.stage and any(value.strip().casefold() == "any" for value in expected):
+        return _Observed(True, facts.stage)
+    return _one_of(facts.stage or "none", expected)
+
+
 def _vendor(facts: Facts, expected: tuple[str, ...]) -> _Observed:
     name = facts.manufacturer.casefold()
     return _Observed(any(text.strip().casefold() in name for text in expected), facts.manufacturer or "empty")
@@ -174,7 +191,7 @@ CONDITIONS: Mapping[str, Callable[[Facts, Any], _Observed]] = {
     "modality": lambda facts, expected: _one_of(facts.modality, expected),
     "mode": _mode,
     "view": _view,
-    "stage": lambda facts, expected: _one_of(facts.stage or "none", expected),
+    "stage": _stage,
     "vendor": _vendor,
     "calling_ae": lambda facts, expected: _one_of(facts.calling_ae, expected),
     "frames_min": lambda facts, expected: _bound(facts.frames, least=expected),

@@ -39,7 +39,8 @@ from echonode.core.states import WorkState
 from echonode.core.tally import Tally
 from echonode.core.work import WorkItem, WorkKind
 from echonode.derive.cine import KIND, cine_uid
-from echonode.flow.contract import names_another, refusal_of
+from echonode.flow.choice import Choice, choose
+from echonode.flow.contract import names_another
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
 from echonode.flow.publish import Published, Publisher
@@ -57,8 +58,13 @@ class Prepared:
     item: WorkItem
     facts: Facts
     source: StoredInstance
-    package: Package
+    choice: Choice
     parameters: Mapping[str, Any]
+
+    @property
+    def package(self) -> Package:
+        """The model that runs."""
+        return self.choice.package
 
 
 class Runs:
@@ -141,24 +147,22 @@ class Runs:
         source = self._archive.index.instance(item.sop_instance_uid)
         if facts is None or source is None:
             raise RunFailed("the object is not stored on this node any more", transient=False)
-        package = self._catalogue.get(item.payload["model"])
-        if package.task != item.payload["task"]:
-            reason = f"model {package.name!r} is for {package.task}, not for {item.payload['task']}"
-            raise RunFailed(reason, transient=False)
         if facts.derived:
             return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
         if names_another(facts, patient_id=source.patient_id):
             reason = "the object names another patient than the one that its study was decided to be of"
             return Ineligible(reason=reason, code="identity")
-        refusal = refusal_of(self._catalogue.manifest(package.name).input, facts)
-        if refusal is not None:
-            return refusal
-        if package.simulated and not self._settings.models.simulated_on_patients:
-            return Ineligible(
-                reason=f"model {package.name} was trained on simulated data alone; it runs on patients only with "
-                "models.simulated_on_patients = true in node.toml, or import a model that was trained on patients",
-                code="simulated",
-            )
+        payload = item.payload
+        choice = choose(
+            [payload["model"], *payload.get("fallback", ())],
+            task=payload["task"],
+            facts=facts,
+            catalogue=self._catalogue,
+            settings=self._settings,
+        )
+        if isinstance(choice, Ineligible):
+            return choice
+        package = choice.package
         parameters = dict(item.payload.get("parameters", {}))
         limits = self._settings.limits
         try:
@@ -171,7 +175,7 @@ class Runs:
         over = self._publisher.over_the_caps(source.study_uid)
         if over is not None:
             return over
-        return Prepared(item=item, facts=facts, source=source, package=package, parameters=parameters)
+        return Prepared(item=item, facts=facts, source=source, choice=choice, parameters=parameters)
 
     def _submit(self, prepared: Prepared) -> None:
         item, run_id = prepared.item, new_id()
@@ -215,7 +219,9 @@ class Runs:
 
     def _conclude(self, prepared: Prepared, outcome: RunOutcome) -> None:
         item, package = prepared.item, prepared.package
-        ran = {"seconds": round(outcome.seconds, 3), "device": outcome.device}
+        ran: dict[str, Any] = {"seconds": round(outcome.seconds, 3), "device": outcome.device}
+        if prepared.choice.instead_of:
+            ran |= {"model": package.name, "instead_of": prepared.choice.instead_of, "because": prepared.choice.because}
         if outcome.details.get("package_digest", package.digest) != package.digest:
             raise RunFailed("the model package changed while the run was under way")
         if outcome.refusal is not None:

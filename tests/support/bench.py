@@ -109,7 +109,7 @@ class Bench:
         self.ingest = Ingest(
             archive=self.archive,
             blobs=self.blobs,
-            planner=lambda facts: plan(facts, self.routes, self.settings),
+            planner=lambda facts: plan(facts, self.routes, self.settings, installed=self.catalogue.names()),
             settings=self.settings,
         )
         self.destination = Destination()

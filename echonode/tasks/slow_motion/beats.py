@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.clip import Clip
+from echonode.core.results import Ineligible
 
-BETWEEN_FRAMES = 0.5  # an R wave lies on the nearest frame
+MOST_BEATS: Final = 64
+BETWEEN_FRAMES: Final = 0.5  # an R wave lies on the nearest frame
 
 
 def beats_of(times_ms: NDArray[np.float64], r_waves_ms: Sequence[float], *, beats: int) -> slice | None:
@@ -28,6 +31,15 @@ def beats_of(times_ms: NDArray[np.float64], r_waves_ms: Sequence[float], *, beat
     first = 1 if len(inside) > beats + 1 else 0
     start, stop = (int(np.abs(times_ms - inside[place]).argmin()) for place in (first, first + beats))
     return slice(start, stop + 1) if stop > start else None
+
+
+def beats_asked(parameters: Mapping[str, Any]) -> int | Ineligible:
+    """The parameter `beats`, 0 when there is none; a refusal where it is no whole number from 0 to 64."""
+    asked = parameters.get("beats", 0)
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 0 <= asked <= MOST_BEATS:
+        reason = f"beats must be a whole number from 0 to {MOST_BEATS}, not {asked!r}"
+        return Ineligible(reason=reason, code="parameters")
+    return asked
 
 
 def cut_to(clip: Clip, frames: slice) -> Clip:

@@ -23,6 +23,7 @@ from echonode.core.results import Ineligible, Loop, Result
 from echonode.core.task import Progress
 from echonode.tasks.common.sector import Mask, Scene, coloured, grown, luma
 from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
+from echonode.tasks.slow_motion.beats import beats_asked, beats_of, cut_to
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
 from echonode.tasks.slow_motion.engine import Engine, Flows, Pair, Pixels, flows_at
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
@@ -78,7 +79,9 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
 
 
 class SlowMotionRunner:
-    """A Runner. Parameters: `factor` 2 to 16 (4); `spool`, a folder where long results are written."""
+    """A Runner. Parameters: `factor` 2 to 16 (4); `beats`, how many whole beats of each loop, 0 for all of it (0);
+    `spool`, a folder where long results are written.
+    """
 
     def __init__(self, *, engine: Engine, limits: Limits, trustworthiness: Trustworthiness) -> None:
         self._engine = engine
@@ -101,6 +104,13 @@ class SlowMotionRunner:
         factor = factor_of(parameters)
         if isinstance(factor, Ineligible):
             return factor
+        beats = beats_asked(parameters)
+        if isinstance(beats, Ineligible):
+            return beats
+        cut = beats_of(clip.times_ms, clip.r_waves_ms, beats=beats) if beats else None
+        whole, offset = clip, 0
+        if cut is not None:
+            clip, offset = cut_to(clip, cut), cut.start
         scene = judge(clip, limits=self._limits, factor=factor)
         if isinstance(scene, Ineligible):
             return scene
@@ -121,8 +131,9 @@ class SlowMotionRunner:
         if isinstance(frames, np.memmap):
             frames.flush()
         return Loop(
-            frames=frames, positions=plan.positions, times_ms=plan.times_ms, acquired=acquired, repeated=repeated,
-            sector=scene.sector, factor=factor, notes=_notes(clip, repeated),
+            frames=frames, positions=plan.positions + offset, times_ms=plan.times_ms + float(whole.times_ms[offset]),
+            acquired=acquired, repeated=repeated, sector=scene.sector, factor=factor,
+            notes=(*_cut_note(beats, cut, frames=len(whole.frames)), *_notes(clip, repeated)),
         )  # fmt: skip
 
     def _between(self, view: _View, index: int, plan: Schedule, room: NDArray[np.uint8]) -> bool:
@@ -205,6 +216,16 @@ def _mixed(nearest: NDArray[np.uint8], picture: Pixels, weight: Field) -> Pixels
     below = nearest.astype(np.float32)
     mixed: Pixels = below + weight * (picture - below)
     return mixed
+
+
+def _cut_note(beats: int, cut: slice | None, *, frames: int) -> tuple[str, ...]:
+    """What of the source was taken, frames counted from 1; nothing where no cut was asked for."""
+    if not beats:
+        return ()
+    if cut is None:
+        return (f"All {frames} frames: the source does not tell {beats + 1} R waves, so no whole beats could be cut.",)
+    words = "1 beat" if beats == 1 else f"{beats} beats"
+    return (f"{words} from R wave to R wave: frames {cut.start + 1} to {cut.stop} of {frames}.",)
 
 
 def _notes(clip: Clip, repeated: NDArray[np.bool_]) -> tuple[str, ...]:

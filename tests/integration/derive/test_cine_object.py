@@ -183,9 +183,13 @@ def test_viewers_agree_on_the_speed(shared_data: Path, tmp_path: Path, averaged_
 def test_the_true_duration_and_heart_rate_are_kept(shared_data: Path, tmp_path: Path, averaged_loop: MakeLoop) -> None:
     source = source_of(shared_data, "adult_xario/I_000031")
     original = pydicom.dcmread(source, stop_before_pixels=True)
-    _, dataset = written(tmp_path, source, averaged_loop(short(read_clip(source, limits=LIMITS))))
+    cut = averaged_loop(short(read_clip(source, limits=LIMITS)))
+    whole = replace(cut, positions=np.linspace(0, original.NumberOfFrames - 1, len(cut.positions)))
+    _, dataset = written(tmp_path, source, whole)
     assert dataset.EffectiveDuration == original.EffectiveDuration
     assert dataset.HeartRate == original.HeartRate
+    _, dataset = written(tmp_path, source, cut)
+    assert float(dataset.EffectiveDuration) == pytest.approx(8 * 0.033333, rel=1e-3), "that of what was taken"
 
 
 @pytest.mark.parametrize("name", SOME)
