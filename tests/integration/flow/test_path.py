@@ -173,6 +173,20 @@ def test_a_model_that_is_not_installed_is_named(opened: Opened) -> None:
     assert "there is no model 'missing'" in run.reason
 
 
+def test_another_model_stands_in_and_the_object_says_which(opened: Opened) -> None:
+    """Without the learned model's package, slow motion must come all the same, and not in its name."""
+    routes = deepcopy(ROUTES)
+    routes["route"][0] |= {"model": "learned", "fallback": "probe"}
+    bench = opened(routes=routes)
+    bench.receive(loop_dataset())
+    bench.run_all()
+    (run,) = bench.items(WorkKind.RUN)
+    assert run.state is WorkState.COMPLETED
+    assert (run.outcome["model"], run.outcome["instead_of"]) == ("probe", "learned")
+    (derived,) = bench.derived()
+    assert pydicom.dcmread(derived.path).SoftwareVersions.startswith("probe")
+
+
 def test_a_route_without_destination_shows_and_delivers_nothing(opened: Opened) -> None:
     """A fresh install must not send to anybody."""
     routes = deepcopy(ROUTES)

@@ -144,3 +144,21 @@ def test_the_explanation_names_each_condition_with_what_was_found() -> None:
     assert not found["mode"].holds
     assert found["frames_min"].holds
     assert explanation.reason == "mode is 2d-colour (one 2D tissue region), not 2d"
+
+
+def test_any_stage_is_every_stage_that_has_a_name() -> None:
+    """Scanners call stages as they like: a route of stress loops must not need the list."""
+    assert plan(LOOP, routes(stage=["any"]), NodeSettings())
+    assert plan(replace(LOOP, stage="Imp Post 3"), routes(stage=["any"]), NodeSettings())
+    assert not plan(replace(LOOP, stage=None), routes(stage=["any"]), NodeSettings())
+    assert plan(replace(LOOP, stage=None), routes(stage=["any", "none"]), NodeSettings())
+
+
+def test_a_run_waits_for_the_model_that_is_there() -> None:
+    """A queue of a model that is not installed is one that nobody serves."""
+    found = routes()
+    found = found.model_copy(update={"route": (found.route[0].model_copy(update={"fallback": ("other",)}),)})
+    for installed, queue in ((("optical-flow", "other"), "optical-flow"), (("other",), "other"), ((), "optical-flow")):
+        (request,) = plan(LOOP, found, NodeSettings(), installed=installed)
+        assert request.queue == queue
+        assert (request.payload["model"], request.payload["fallback"]) == ("optical-flow", ["other"])

@@ -16,11 +16,11 @@ from echonode.core.errors import BadInput
 from echonode.core.package import Package
 from echonode.dicom.video import write_video
 from echonode.tasks.common.sector import find_scene
-from echonode.tasks.slow_motion.evaluate.evaluation import evaluate
+from echonode.tasks.slow_motion.evaluate.evaluation import evaluate, relaxed
 from echonode.tasks.slow_motion.evaluate.held_out import held_out
 from echonode.tasks.slow_motion.evaluate.quality import gradient_energy, psnr, ssim
 from echonode.tasks.slow_motion.evaluate.scores import BLENDING, REPETITION, Score, dis_name, of_model, references
-from echonode.tasks.slow_motion.runner import SlowMotionRunner
+from echonode.tasks.slow_motion.runner import open_runner
 from echonode.training.arguments import EvaluationArguments
 
 EVERYWHERE = np.ones((40, 50), np.bool_)
@@ -98,7 +98,7 @@ def test_nothing_is_asked_of_a_loop_that_is_too_short() -> None:
     assert held_out(moving(4), factor=4, sector=np.ones((120, 160), np.bool_)) is None
 
 
-def test_flow_understands_motion_and_blending_blurs(runner: SlowMotionRunner) -> None:
+def test_flow_understands_motion_and_blending_blurs(optical_flow: Package) -> None:
     """A warp in the wrong direction would make optical flow easy to beat."""
     clip = moving(9, pixels=4.0)
     scene = find_scene(clip.frames, ())
@@ -111,7 +111,7 @@ def test_flow_understands_motion_and_blending_blurs(runner: SlowMotionRunner) ->
     assert best > scores[BLENDING].psnr + 2
     assert scores[BLENDING].pulsing < 0.9
     assert scores[REPETITION].pulsing == pytest.approx(1, abs=0.05)
-    ours = of_model(held, scene, runner, name="ours")
+    ours = of_model(held, scene, open_runner(relaxed(optical_flow), "cpu", 1), name="ours")
     assert isinstance(ours, Score), ours
     assert ours.frames == 4
     assert ours.psnr > scores[BLENDING].psnr + 2
