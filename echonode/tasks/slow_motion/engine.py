@@ -16,12 +16,18 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Pair:
-    """Two neighbouring frames, cut to the sector and without their overlays: uint8 (H, W, C), luma uint8 (H, W)."""
+    """Two neighbouring frames, cut to the sector and without their overlays: uint8 (H, W, C), luma uint8 (H, W).
+
+    `before` and `after` are the luma of the frames around them, None at the ends of the loop or across a gap in time.
+    The same frame of a loop is the same array in every pair that it is part of.
+    """
 
     frame0: NDArray[np.uint8]
     frame1: NDArray[np.uint8]
     luma0: NDArray[np.uint8]
     luma1: NDArray[np.uint8]
+    before: NDArray[np.uint8] | None = None
+    after: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,7 +39,7 @@ class Flows:
 
 
 class Engine(Protocol):
-    """Works on one pair at a time and keeps nothing between pairs but its weights."""
+    """Works on one pair at a time; what it keeps between pairs saves time alone and never changes a result."""
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""

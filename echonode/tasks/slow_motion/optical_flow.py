@@ -45,15 +45,25 @@ class OpticalFlow:
         """For each time in (0, 1), in order, the picture float32 (H, W, C) on the scale of 0 to 255."""
         picture0, picture1 = pair.frame0.astype(np.float32), pair.frame1.astype(np.float32)
         for t in times:
-            to0, to1 = flows_at(flows, t)
-            weight0 = np.float32(1 - t) * np.maximum(sampled(trust.at0, to0), LEAST_WEIGHT)
-            weight1 = np.float32(t) * np.maximum(sampled(trust.at1, to1), LEAST_WEIGHT)
-            share = (weight1 / (weight0 + weight1))[:, :, None]
-            warped0, warped1 = _deep(sampled(picture0, to0, sharp=True)), _deep(sampled(picture1, to1, sharp=True))
-            mean = warped0 + share * (warped1 - warped0)
-            if self._texture_sigma > 0:
-                mean += self._lost_texture(warped0, warped1, mean, share[:, :, 0])
-            yield mean
+            yield self.fused(picture0, picture1, trust, flows_at(flows, t), t)
+
+    def fused(
+        self, picture0: Pixels, picture1: Pixels, trust: Agreement, towards: tuple[Field, Field], t: float
+    ) -> Pixels:
+        """The picture at t from two pictures float32 (H, W, C) and the flows from t `towards` each of them."""
+        to0, to1 = towards
+        weight0 = np.float32(1 - t) * np.maximum(sampled(trust.at0, to0), LEAST_WEIGHT)
+        weight1 = np.float32(t) * np.maximum(sampled(trust.at1, to1), LEAST_WEIGHT)
+        share = (weight1 / (weight0 + weight1))[:, :, None]
+        warped0, warped1 = _deep(sampled(picture0, to0, sharp=True)), _deep(sampled(picture1, to1, sharp=True))
+        mean: Pixels = warped0 + share * (warped1 - warped0)
+        if self._texture_sigma > 0:
+            mean += self._lost_texture(warped0, warped1, mean, share[:, :, 0])
+        return mean
+
+    def motion(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Field:
+        """The flow (H, W, 2) from the first luma uint8 (H, W) to the second, in pixels."""
+        return self._flow(self._smooth(first), self._smooth(second))
 
     def _lost_texture(
         self, warped0: Pixels, warped1: Pixels, mean: Pixels, share: NDArray[np.float32]

@@ -32,6 +32,7 @@ from echonode.tasks.slow_motion.schedule import Schedule, schedule
 
 MARGIN: Final = 16  # pixels of the picture around the sector, so that warps find what moves in
 COLOUR_GROWTH: Final = 2  # pixels; traces have soft edges
+UNEVEN: Final = 0.3  # share by which the time to a neighbouring frame may differ from the pair's own
 EDGE_SIGMA: Final = 1.5  # pixels; the seam between interpolated and copied pixels is soft on the inside
 
 
@@ -69,6 +70,10 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
         from echonode.tasks.slow_motion.superslomo import open_superslomo
 
         engine = open_superslomo(package, device=device, threads=threads)
+    elif "refinement" in package.architecture:
+        from echonode.tasks.slow_motion.refined_flow import open_refined_flow
+
+        engine = open_refined_flow(package, device=device, threads=threads)
     else:
         raise PackageInvalid(f"{package.name}: slow_motion has no architecture {dict(package.architecture)}")
     return SlowMotionRunner(
@@ -120,7 +125,7 @@ class SlowMotionRunner:
         acquired = np.zeros(plan.count, np.bool_)
         repeated = np.zeros(plan.count, np.bool_)
         acquired[plan.slots] = True
-        view = _View(clip.frames, scene)
+        view = _View(clip.frames, clip.times_ms, scene)
         for index in range(len(clip.frames) - 1):
             frames[plan.slots[index]] = clip.frames[index]
             first, last = int(plan.slots[index]) + 1, int(plan.slots[index + 1])
@@ -155,30 +160,52 @@ class SlowMotionRunner:
         return False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Cut:
+    """One frame cut to the sector without what hides it, its luma, and where it was hidden."""
+
+    frame: NDArray[np.uint8]
+    light: NDArray[np.uint8]
+    hidden: Mask
+
+
 class _View:
     """The frames of a clip cut to its sector, with what hides the picture in each."""
 
-    def __init__(self, frames: NDArray[np.uint8], scene: Scene) -> None:
+    def __init__(self, frames: NDArray[np.uint8], times_ms: NDArray[np.float64], scene: Scene) -> None:
         self.frames = frames
         self.box = scene.box(margin=MARGIN)
+        self._gaps = np.diff(times_ms)
         self._tint = scene.tint
         self._sector = scene.sector[self.box]
         self._overlay = scene.overlay[self.box]
-        self._kept: tuple[int, NDArray[np.uint8], Mask] | None = None
+        self._kept: dict[int, _Cut] = {}
 
     def pair(self, index: int) -> tuple[Pair, Mask]:
         """Frames `index` and the next, and the pixels that may be interpolated."""
-        _, frame0, hidden0 = self._kept if self._kept and self._kept[0] == index else self._cut(index)
-        self._kept = self._cut(index + 1)
-        _, frame1, hidden1 = self._kept
-        pair = Pair(frame0=frame0, frame1=frame1, luma0=luma(frame0), luma1=luma(frame1))
-        return pair, self._sector & ~(hidden0 | hidden1)
+        self._kept = {place: cut for place, cut in self._kept.items() if abs(place - index) <= 2}
+        first, second = self._cut(index), self._cut(index + 1)
+        pair = Pair(
+            frame0=first.frame, frame1=second.frame, luma0=first.light, luma1=second.light,
+            before=self._neighbour(index - 1, gap=index - 1, of=index),
+            after=self._neighbour(index + 2, gap=index + 1, of=index),
+        )  # fmt: skip
+        return pair, self._sector & ~(first.hidden | second.hidden)
 
-    def _cut(self, index: int) -> tuple[int, NDArray[np.uint8], Mask]:
-        """A frame without what hides it, and where that was; the last one is kept for the next pair."""
-        frame = np.ascontiguousarray(self.frames[index][self.box])
-        hidden = self._overlay | grown(coloured(frame, self._tint), COLOUR_GROWTH)
-        return index, without(frame, hidden), hidden
+    def _neighbour(self, place: int, *, gap: int, of: int) -> NDArray[np.uint8] | None:
+        """The luma of a frame around a pair, when it follows at the pair's own pace."""
+        if not 0 <= place < len(self.frames) or abs(self._gaps[gap] / self._gaps[of] - 1) > UNEVEN:
+            return None
+        return self._cut(place).light
+
+    def _cut(self, index: int) -> _Cut:
+        """A frame without what hides it, and where that was; those of the next pairs are kept."""
+        if index not in self._kept:
+            frame = np.ascontiguousarray(self.frames[index][self.box])
+            hidden = self._overlay | grown(coloured(frame, self._tint), COLOUR_GROWTH)
+            clean = without(frame, hidden)
+            self._kept[index] = _Cut(frame=clean, light=luma(clean), hidden=hidden)
+        return self._kept[index]
 
 
 @dataclass(frozen=True, slots=True)
