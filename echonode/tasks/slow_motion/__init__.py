@@ -9,6 +9,7 @@ TASK = TaskSpec(
     title="Slow motion",
     runner="echonode.tasks.slow_motion.runner:open_runner",
     importers={"superslomo": "echonode.tasks.slow_motion.upstream:import_superslomo"},
+    recipes={"slow-motion": "echonode.tasks.slow_motion.train:main"},
     evaluations={"slow-motion": "echonode.tasks.slow_motion.evaluate.evaluation:evaluate"},
     parity="echonode.tasks.slow_motion.parity:check",
     tools={

@@ -1,0 +1,290 @@
+"""The sound recipe: the refinement network on real and simulated loops, for frames that were left out.
+
+The error of a crop is taken relative to that of plain classical flow, so that every loop counts alike. Squared error
+alone blurs: what cannot be known is averaged away, and a loop whose every fourth frame is crisp flickers. So gradient
+energy below `sharpness` of the acquired frame's is a loss too (Blau and Michaeli, CVPR 2018, on why both cannot be best).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from safetensors.torch import load_file
+
+from echonode.core.errors import BadInput
+from echonode.tasks.common.warp import warp
+from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement, linear
+from echonode.tasks.slow_motion.texture import fused
+from echonode.tasks.slow_motion.train.loops import layout, loops_of
+from echonode.tasks.slow_motion.train.samples import PREFILTER, Samples, augmented, draw, joined
+from echonode.training.arguments import TrainingArguments, TrainingResult
+from echonode.training.batches import batches, in_turn
+from echonode.training.dataset import DatasetManifest, Split
+from echonode.training.ema import MovingAverage
+from echonode.training.options import as_json, with_options
+from echonode.training.order import EpochOrder
+from echonode.training.publish import publish
+from echonode.training.run import Run
+from echonode.training.sources import dataset_of
+from echonode.training.table import Table
+
+SAMPLES_FILE = "samples.npz"
+LEAST_ERROR = 2e-5  # mean square in 0 to 1: below it a crop is as good as still
+FLOW_WEIGHT = 0.15
+WARM_UP = 50
+LAST_RATE = 0.02  # of the first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Sizes of the network, of samples, and the weights of the loss.
+
+    `everything` learns from all items, also those that would have been kept for validation and test: for a package whose
+    error was measured on folds. `colour` takes colour Doppler loops too; coloured pixels never count.
+    """
+
+    width: int = 40
+    fine: int = 24
+    targets: int = 60
+    crops: int = 4
+    drawn: int = 160
+    crop: int = 112
+    rate: float = 1.5e-3
+    decay: float = 0.998
+    sharpness: float = 0.92
+    sharpness_weight: float = 4.0
+    texture_sigma: float = 1.5
+    validate_every: int = 250
+    colour: bool = True
+    everything: bool = False
+
+    def __post_init__(self) -> None:
+        if self.crop % MULTIPLE or not MULTIPLE <= self.crop <= self.drawn:
+            raise ValueError(f"crop: a multiple of {MULTIPLE} of at most drawn ({self.drawn}) is expected")
+
+
+def main(arguments: TrainingArguments) -> TrainingResult:
+    """Draw the samples, train, choose by validation, publish."""
+    options = with_options(Options(), arguments.options)
+    data = dataset_of(arguments, name="slow motion", layout=layout)
+    batch, total = arguments.batch or 10, arguments.steps or 4000
+    identity = arguments.identity(options=as_json(options), batch=batch)
+    cv2.setNumThreads(max(1, arguments.threads))
+    with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
+        train, validation = _samples(run, data, options)
+        return fit(run, arguments, options, data, train, validation, batch)
+
+
+def fit(
+    run: Run, arguments: TrainingArguments, options: Options, data: DatasetManifest, train: Samples,
+    validation: Samples | None, batch: int,
+) -> TrainingResult:  # fmt: skip
+    """The loop."""
+    network = Refinement(width=options.width, fine=options.fine)
+    if arguments.init is not None:
+        _begin_from(network, arguments)
+    network = network.to(run.device).to(memory_format=torch.channels_last)
+    average = MovingAverage(network, decay=options.decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, run.total))
+    scaler = run.scaler()
+    parts = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    start, best = 0, -math.inf
+    if (kept := run.restore()) is not None:
+        start, state = kept
+        best = float(state.pop("best"))
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    model = run.wrap(network)
+    order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed, rank=run.rank, world_size=run.world_size)
+
+    def load(index: int, chance: np.random.Generator) -> tuple[Any, ...]:
+        return augmented(train, index, crop=options.crop, chance=chance)
+
+    def states() -> dict[str, Any]:
+        return {**{name: part.state_dict() for name, part in parts.items()}, "best": best}
+
+    done = start
+    for step, crops in batches(load, order, start=start, stop=run.total, workers=arguments.workers):
+        if run.stop_wanted:
+            run.save(step, states())
+            return TrainingResult(folder=run.folder, stopped_at=step)
+        if run.time_is_up:
+            break
+        model.train()
+        lights, flows, counts, times = (part.to(run.device) for part in crops)
+        errors = _errors(model, lights, flows, counts, times, options, run)
+        loss = (errors.found / errors.classical).mean() + FLOW_WEIGHT * (errors.flow / errors.classical).mean()
+        loss = loss + options.sharpness_weight * functional.relu(options.sharpness - errors.sharpness) ** 2
+        optimiser.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        scaler.step(optimiser)
+        scaler.update()
+        schedule.step()
+        average.update(network)
+        done = step + 1
+        gain = float(_gain(errors).mean())
+        run.log(done, loss=loss.item(), gain_db=gain, pulsing=errors.sharpness.item())
+        run.tick(done, f"{gain:+.2f} dB, pulsing {errors.sharpness.item():.2f}")
+        if done % options.validate_every == 0 or done == run.total:
+            better = False
+            if validation is not None:
+                gain, sharpness = _validated(average.average, validation, options, run)
+                score = gain - 10 * max(0.0, options.sharpness - 0.05 - sharpness)
+                run.log(done, validation_gain_db=gain, validation_pulsing=sharpness)
+                score = run.agreed(score)
+                better, best = score > best, max(best, score)
+            run.save(done, states(), best=better)
+    chosen, state = run.best() or (done, {"average": average.state_dict()})
+    average.load_state_dict(state["average"])
+    package = publish(
+        run, arguments, recipe="slow-motion", weights={"refinement": average.average.state_dict()}, steps=chosen,
+        manifest=_manifest(data, options), half=("refinement",), tables=_tables(average.average, validation, options, run),
+        words={"What is interpolated": [
+            "Frames are fused from the two acquired frames around them by classical flow that the network corrects; "
+            "their fine texture is that of the acquired frames. Acquired frames pass bit for bit."
+        ]},
+    )  # fmt: skip
+    return TrainingResult(folder=run.folder, package=package)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Errors:
+    """Mean squares (N,) of the picture, of the picture before its light is corrected, and of plain classical flow; the
+    gradient energy of all pictures over that of the targets."""
+
+    found: torch.Tensor
+    flow: torch.Tensor
+    classical: torch.Tensor
+    sharpness: torch.Tensor
+
+
+def _errors(
+    model: torch.nn.Module, lights: torch.Tensor, flows: torch.Tensor, counts: torch.Tensor, times: torch.Tensor,
+    options: Options, run: Run,
+) -> _Errors:  # fmt: skip
+    frames, target = lights[:, :4], lights[:, 4:]
+    between = Flows4(forward=flows[:, 0:2], backward=flows[:, 2:4], before=flows[:, 4:6], after=flows[:, 6:8])
+    t = times.view(-1, 1, 1, 1)
+    with run.autocast():
+        correction = model(frames, between, times)
+    first, second = frames[:, 1:2], frames[:, 2:3]
+    moved = fused(first, second, to0=correction.to0, to1=correction.to1, t=t, sigma=options.texture_sigma)
+    picture = moved + correction.light
+    with torch.no_grad():
+        to0, to1 = linear(between.forward, between.backward, t)
+        plain = (1 - t) * warp(first, to0, convention="exact") + t * warp(second, to1, convention="exact")
+        classical = _mean_square(plain - target, counts) + LEAST_ERROR
+        wanted = _gradient_energy(target, counts) + 1e-9
+    return _Errors(
+        found=_mean_square(picture - target, counts), flow=_mean_square(moved - target, counts), classical=classical,
+        sharpness=_gradient_energy(picture.clamp(0, 1), counts) / wanted,
+    )  # fmt: skip
+
+
+def _mean_square(difference: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    return (difference**2 * counts).sum((1, 2, 3)) / counts.sum((1, 2, 3)).clamp(min=1)
+
+
+def _gradient_energy(picture: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The sum of squared central differences, over all pictures."""
+    across = (picture[:, :, 1:-1, 2:] - picture[:, :, 1:-1, :-2]) / 2
+    down = (picture[:, :, 2:, 1:-1] - picture[:, :, :-2, 1:-1]) / 2
+    return ((across**2 + down**2) * counts[:, :, 1:-1, 1:-1]).sum()
+
+
+def _gain(errors: _Errors) -> torch.Tensor:
+    return 10 * torch.log10(errors.classical / errors.found.clamp(min=1e-9)).detach()
+
+
+def _rate(step: int, total: int) -> float:
+    wave = 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+    return min(1.0, (step + 1) / WARM_UP) * (LAST_RATE + (1 - LAST_RATE) * wave)
+
+
+def _validated(network: torch.nn.Module, samples: Samples, options: Options, run: Run) -> tuple[float, float]:
+    """Mean gain over classical flow in dB, and gradient energy over the acquired frames', without augmentation's chance."""
+    network.eval()
+    gains: list[float] = []
+    sharp: list[float] = []
+
+    def load(index: int, chance: np.random.Generator) -> tuple[Any, ...]:
+        return augmented(samples, index, crop=options.crop, chance=chance)
+
+    with torch.no_grad():
+        for _, crops in in_turn(load, range(0, len(samples), max(1, len(samples) // 300)), batch=10):
+            lights, flows, counts, times = (part.to(run.device) for part in crops)
+            errors = _errors(network, lights, flows, counts, times, options, run)
+            gains += _gain(errors).tolist()
+            sharp.append(float(errors.sharpness))
+    return float(np.mean(gains)), float(np.mean(sharp))
+
+
+def _samples(run: Run, data: DatasetManifest, options: Options) -> tuple[Samples, Samples | None]:
+    """The samples of the train and the validation split; drawn once and kept in the run's folder."""
+    found: list[Samples | None] = []
+    for split in (Split.TRAIN, Split.VALIDATION):
+        path = run.folder / f"{split}-{SAMPLES_FILE}"
+        kept = Samples.load(path) if run.resume else None
+        if kept is None:
+            items = data.items if options.everything and split is Split.TRAIN else data.by_split()[split]
+            kept = _drawn(run, data, items, options) if items and not (options.everything and found) else None
+            if kept is not None and run.first:
+                kept.save(path)
+        found.append(kept)
+    if found[0] is None:
+        raise BadInput("no loop to learn from in the training split")
+    return found[0], found[1]
+
+
+def _drawn(run: Run, data: DatasetManifest, items: Any, options: Options) -> Samples | None:
+    parts = []
+    for number, item in enumerate(items):
+        for place, loop in enumerate(loops_of(data, item, colour=options.colour)):
+            some = draw(
+                loop, targets=options.targets, crops=options.crops, size=options.drawn, seed=(run.seed, number, place)
+            )
+            if some is not None:
+                parts.append(some)
+    return joined(parts) if parts else None
+
+
+def _begin_from(network: Refinement, arguments: TrainingArguments) -> None:
+    assert arguments.init is not None
+    try:
+        network.load_state_dict({key: value.float() for key, value in load_file(arguments.init).items()})
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BadInput(f"--init {arguments.init}: does not fit the network: {str(error).splitlines()[0]}") from error
+
+
+def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
+    return {
+        "task": "slow_motion", "title": "Slow motion by refined optical flow", "trained_on": data.source,
+        "preparation": "clinical", "evaluated": ["clinical"],
+        "architecture": {"refinement": ARCHITECTURE},
+        "config": {
+            "width": options.width, "fine": options.fine, "prefilter_sigma": PREFILTER,
+            "texture_sigma": options.texture_sigma, "disagreement_pixels": 3.0, "repeat_fraction": 0.35,
+            "colour_fraction": 0.004,
+        },
+        "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},
+        "output": [{"name": "loop"}],
+        "intended_use": "research use only, not for diagnosis; never measure on interpolated frames",
+        "licence": "that of echonode",
+    }  # fmt: skip
+
+
+def _tables(network: torch.nn.Module, validation: Samples | None, options: Options, run: Run) -> dict[str, Table]:
+    if validation is None:
+        return {}
+    gain, sharpness = _validated(network, validation, options, run)
+    rows = (("gain over classical flow, dB", round(gain, 2)), ("gradient energy over acquired", round(sharpness, 2)))
+    return {"Validation": Table(columns=("quantity", "value"), rows=rows, words="Crops of loops not learned from.")}
