@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -28,7 +28,7 @@ class Entry:
 
     `sha256` is over the data set's bytes, `blob` is the name in the BlobStore (data set and transfer syntax).
     `attributes` has DICOM JSON by level, `facts` is `Facts.as_dict()`. An object without `content` gets it when it is
-    first asked for.
+    first asked for. A `hidden` one is kept and worked on, and nothing is told of it: not that it is there either.
     """
 
     sop_instance_uid: str
@@ -44,6 +44,7 @@ class Entry:
     facts: Mapping[str, Any]
     content: Content | None = None
     derived: bool = False
+    hidden: bool = False
     origin: str = ""
     calling_ae: str = ""
     called_ae: str = ""
@@ -76,19 +77,28 @@ def value_text(value: Any) -> str:
 def insert_entry(connection: Connection, entry: Entry, *, now: float) -> PatientIdentity | None:
     """Add the rows of `entry`, and of the levels above where they are new.
 
-    Returns the study's patient as it was known before; None when the entry made the study.
+    Returns the study's patient as it was known before; None when the entry made the study, or what is hidden in it has
+    no say in whose it is: a study of hidden objects alone is made anew by the first visible one. What we derive from a
+    hidden study is hidden.
 
     Raises:
         AlreadyIndexed: the SOP Instance UID is known; the caller's transaction must not be committed.
     """
     found = _STUDY.run(connection, {"study": entry.study_uid, "series": entry.series_uid}).fetchone()
-    known = None
+    known, hidden = None, entry.hidden
     if found is None:
         study_fk = _insert_study(connection, entry, now)
         series_fk = _insert_series(connection, entry, study_fk)
     else:
-        study_fk, series_fk, attributes = found
-        known = identity_of(orjson.loads(attributes))
+        study_fk, series_fk, attributes, study_hidden, series_hidden = found
+        hidden = hidden or bool(entry.derived and study_hidden)
+        entry = replace(entry, hidden=hidden)
+        if study_hidden and not hidden:
+            _show_study(connection, entry, study_fk, now)
+        elif not hidden:
+            known = identity_of(orjson.loads(attributes))
+        if series_fk and series_hidden and not hidden:
+            _show_series(connection, entry, series_fk)
         series_fk = series_fk or _insert_series(connection, entry, study_fk)
     row = {
         "sop_instance_uid": entry.sop_instance_uid,
@@ -102,7 +112,7 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
         "size": entry.size,
         "dataset_offset": entry.dataset_offset,
         "derived": entry.derived,
-        "hidden": False,
+        "hidden": hidden,
         "origin": entry.origin,
         "calling_ae": entry.calling_ae,
         "called_ae": entry.called_ae,
@@ -118,7 +128,7 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
     instance_fk = cursor.lastrowid if connection.dialect.name == "sqlite" else cursor.fetchone()[0]
     if entry.content is not None:
         insert_content(connection, instance_fk, entry.content)
-    if not entry.derived:  # what we add ourselves does not make a study unfinished
+    if not entry.derived and not hidden:  # what we add ourselves does not make a study unfinished
         _RECEIVED.run(connection, {"study_fk": study_fk, "now": now})
     return known
 
@@ -167,15 +177,19 @@ def person_columns(identity: PatientIdentity, attributes: Mapping[str, Any]) -> 
     }
 
 
-def patient_row(connection: Connection, attributes: Mapping[str, Any], *, study_uid: str) -> int:
+def patient_row(
+    connection: Connection, attributes: Mapping[str, Any], *, study_uid: str, hidden: bool = False
+) -> int:
     """The id of the patient's row, made when it is new. Without a PatientID a patient is known in one study alone."""
     identity = identity_of(attributes)
     parts = [identity.patient_id, identity.issuer] if identity.patient_id else ["", "", study_uid, identity.digest]
     key = digest_of(parts)
-    row = {"identity": key, **person_columns(identity, attributes), "attributes": attributes}
+    row = {"identity": key, **person_columns(identity, attributes), "attributes": attributes, "hidden": hidden}
     made = insert_new(connection, PATIENT, row)
     if made is not None:
         return made
+    if not hidden:
+        connection.execute(update(PATIENT).where(PATIENT.c.identity == key, PATIENT.c.hidden).values(hidden=False))
     return int(connection.execute(select(PATIENT.c.id).where(PATIENT.c.identity == key)).scalar_one())
 
 
@@ -188,11 +202,11 @@ def write_words(connection: Connection, study_fk: int, name: str, *, instead: bo
         connection.execute(insert(NAME_WORD), rows)
 
 
-def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
+def _study_row(connection: Connection, entry: Entry, now: float) -> dict[str, Any]:
     attributes, patient = entry.attributes[Level.STUDY], entry.attributes[Level.PATIENT]
-    row = {
+    return {
         "study_uid": entry.study_uid,
-        "patient_fk": patient_row(connection, patient, study_uid=entry.study_uid),
+        "patient_fk": patient_row(connection, patient, study_uid=entry.study_uid, hidden=entry.hidden),
         **person_columns(entry.identity, patient),
         "patient_attributes": patient,
         "study_date": date_key(text_of(attributes, "StudyDate")),
@@ -207,22 +221,42 @@ def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
         "unsettled_since": None,
         "settled_at": None,
         "held": None,
+        "hidden": entry.hidden,
     }
-    made = insert_new(connection, STUDY, row)
+
+
+def _insert_study(connection: Connection, entry: Entry, now: float) -> int:
+    made = insert_new(connection, STUDY, _study_row(connection, entry, now))
     if made is not None:
         write_words(connection, made, entry.identity.name)
         return made
     return int(connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == entry.study_uid)).scalar_one())
 
 
-def _insert_series(connection: Connection, entry: Entry, study_fk: int) -> int:
+def _show_study(connection: Connection, entry: Entry, study_fk: int, now: float) -> None:
+    """The first visible object of a hidden study makes it as if nothing had been there."""
+    values = _study_row(connection, entry, now)
+    connection.execute(update(STUDY).where(STUDY.c.id == study_fk).values(**values))
+    write_words(connection, study_fk, entry.identity.name, instead=True)
+
+
+def _show_series(connection: Connection, entry: Entry, series_fk: int) -> None:
+    values = _series_row(entry)
+    connection.execute(update(SERIES).where(SERIES.c.id == series_fk).values(**values))
+
+
+def _series_row(entry: Entry) -> dict[str, Any]:
     attributes = entry.attributes[Level.SERIES]
-    row = {
-        "study_fk": study_fk,
+    return {
         "series_uid": entry.series_uid,
         "modality": text_of(attributes, "Modality"),
         "attributes": attributes,
+        "hidden": entry.hidden,
     }
+
+
+def _insert_series(connection: Connection, entry: Entry, study_fk: int) -> int:
+    row = {"study_fk": study_fk, **_series_row(entry)}
     made = insert_new(connection, SERIES, row)
     if made is not None:
         return made
@@ -231,7 +265,7 @@ def _insert_series(connection: Connection, entry: Entry, study_fk: int) -> int:
 
 
 _STUDY = Bare(
-    select(STUDY.c.id, SERIES.c.id, cast(STUDY.c.patient_attributes, Text))
+    select(STUDY.c.id, SERIES.c.id, cast(STUDY.c.patient_attributes, Text), STUDY.c.hidden, SERIES.c.hidden)
     .select_from(STUDY)
     .outerjoin(SERIES, (SERIES.c.study_fk == STUDY.c.id) & (SERIES.c.series_uid == bindparam("series")))
     .where(STUDY.c.study_uid == bindparam("study"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.engine import Connection
 
 from echonode.archive.conditions import INDEXED, attribute_matches, column_condition, text_condition
@@ -36,11 +36,16 @@ _STORED = (
     INSTANCE.c.size,
     INSTANCE.c.dataset_offset,
     INSTANCE.c.derived,
+    INSTANCE.c.hidden,
 )
+_HIDDEN = {Level.PATIENT: PATIENT.c.hidden, Level.STUDY: STUDY.c.hidden, Level.SERIES: SERIES.c.hidden}
 
 
 class Index:
-    """What is stored, by identity and by query. Answers need time that grows with the matches, not with the archive."""
+    """What is stored, by identity and by query. Answers need time that grows with the matches, not with the archive.
+
+    What is hidden matches nothing and is not counted; `instance` and `facts` alone, which ask for one UID, know it.
+    """
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
@@ -122,6 +127,7 @@ class Index:
         series_uid: str | None = None,
         sop_instance_uids: Collection[str] | None = None,
         include_derived: bool = True,
+        include_hidden: bool = False,
     ) -> list[StoredInstance]:
         """Stored objects that fit every argument given, in the order of arrival."""
         conditions: list[ColumnElement[bool]] = []
@@ -134,6 +140,8 @@ class Index:
                 conditions.append(column == value)
         if not include_derived:
             conditions.append(INSTANCE.c.derived.is_(False))
+        if not include_hidden:
+            conditions.append(INSTANCE.c.hidden.is_(False))
         if sop_instance_uids is None:
             return self._stored(conditions)
         return [
@@ -181,7 +189,7 @@ class Index:
         query = (
             select(INSTANCE.c.facts)
             .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
-            .where(STUDY.c.study_uid == study_uid)
+            .where(STUDY.c.study_uid == study_uid, INSTANCE.c.hidden.is_(False))
             .order_by(INSTANCE.c.id)
         )
         with self._database.reading() as connection:
@@ -196,9 +204,11 @@ class Index:
         """
         text = text.strip()
         with self._database.reading() as connection:
-            if connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == text)).first() is not None:
+            visible = STUDY.c.hidden.is_(False)
+            if connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == text, visible)).first() is not None:
                 return text
-            by_accession = select(STUDY.c.study_uid).where(STUDY.c.accession == text).order_by(STUDY.c.id).limit(10)
+            by_accession = select(STUDY.c.study_uid).where(STUDY.c.accession == text, visible)
+            by_accession = by_accession.order_by(STUDY.c.id).limit(10)
             found = list(connection.execute(by_accession).scalars()) if text else []
         if not found:
             raise NotFound(f"no study has the UID or accession number {text!r}")
@@ -223,10 +233,15 @@ class Index:
         names = {"patients": PATIENT, "studies": STUDY, "series": SERIES, "instances": INSTANCE}
         with self._database.reading() as connection:
             found = {
-                name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                name: int(
+                    connection.execute(
+                        select(func.count()).select_from(table).where(table.c.hidden.is_(False))
+                    ).scalar_one()
+                )
                 for name, table in names.items()
             }
-            size = connection.execute(select(func.coalesce(func.sum(INSTANCE.c.size), 0))).scalar_one()
+            visible = INSTANCE.c.hidden.is_(False)
+            size = connection.execute(select(func.coalesce(func.sum(INSTANCE.c.size), 0)).where(visible)).scalar_one()
         return found | {"bytes": int(size)}
 
     def known_blobs(self, connection: Connection, blobs: Collection[str]) -> set[str]:
@@ -257,8 +272,8 @@ class Index:
             columns.append(condition.sql)
             if not condition.exact:
                 rest.append((attribute, matcher))
-        if request.level is Level.IMAGE and not request.include_hidden:
-            columns.append(INSTANCE.c.hidden.is_(False))
+        if not request.include_hidden:
+            columns.append(_HIDDEN.get(request.level, INSTANCE.c.hidden).is_(False))
         return columns, rest
 
     def _computed_condition(self, keyword: str, matcher: Matcher, level: Level) -> list[ColumnElement[bool]]:
@@ -268,9 +283,11 @@ class Index:
         if keyword == "ModalitiesInStudy":
             part = SERIES.alias("any_series")
             condition = text_condition(part.c.modality, matcher, glob=self._database.sqlite).sql
+            condition = and_(condition, part.c.hidden.is_(False))
         elif keyword == "SOPClassesInStudy":
             part = INSTANCE.alias("any_instance")
             condition = text_condition(part.c.sop_class_uid, matcher, glob=self._database.sqlite).sql
+            condition = and_(condition, part.c.hidden.is_(False))
         else:
             return []
         return [exists(select(part.c.id).where(part.c.study_fk == STUDY.c.id, condition))]

@@ -151,11 +151,12 @@ def _counted(by: ColumnElement[int], *conditions: ColumnElement[bool], number: A
     return Bare(make)
 
 
-def _texts(column: ColumnElement[str], by: ColumnElement[int]) -> Bare:
-    return Bare(lambda dialect: select(by, column).where(among(by, dialect), column != "").distinct())
+def _texts(column: ColumnElement[str], by: ColumnElement[int], visible: ColumnElement[bool]) -> Bare:
+    return Bare(lambda dialect: select(by, column).where(among(by, dialect), column != "", visible).distinct())
 
 
 _VISIBLE = INSTANCE.c.hidden == false()
+_VISIBLE_SERIES = SERIES.c.hidden == false()
 _PATIENTS = _rows(PATIENT.c.id, cast(PATIENT.c.attributes, Text), by=PATIENT.c.id)
 _STUDIES = _rows(
     STUDY.c.id, STUDY.c.patient_fk, cast(STUDY.c.patient_attributes, Text), cast(STUDY.c.attributes, Text),
@@ -166,13 +167,15 @@ _INSTANCES = _rows(INSTANCE.c.id, INSTANCE.c.series_fk, cast(INSTANCE.c.attribut
 _METADATA = _rows(CONTENT.c.instance_fk, CONTENT.c.metadata, by=CONTENT.c.instance_fk)
 _OF_PATIENT = STUDY.c.patient_fk
 _COMPUTED: dict[str, Bare] = {
-    "ModalitiesInStudy": _texts(SERIES.c.modality, SERIES.c.study_fk),
-    "SOPClassesInStudy": _texts(INSTANCE.c.sop_class_uid, INSTANCE.c.study_fk),
+    "ModalitiesInStudy": _texts(SERIES.c.modality, SERIES.c.study_fk, _VISIBLE_SERIES),
+    "SOPClassesInStudy": _texts(INSTANCE.c.sop_class_uid, INSTANCE.c.study_fk, _VISIBLE),
     "NumberOfSeriesRelatedInstances": _counted(INSTANCE.c.series_fk, _VISIBLE),
     "NumberOfStudyRelatedInstances": _counted(INSTANCE.c.study_fk, _VISIBLE),
-    "NumberOfStudyRelatedSeries": _counted(SERIES.c.study_fk),
-    "NumberOfPatientRelatedStudies": _counted(_OF_PATIENT),
-    "NumberOfPatientRelatedSeries": _counted(_OF_PATIENT, number=func.count(distinct(SERIES.c.id)), join=SERIES),
+    "NumberOfStudyRelatedSeries": _counted(SERIES.c.study_fk, _VISIBLE_SERIES),
+    "NumberOfPatientRelatedStudies": _counted(_OF_PATIENT, STUDY.c.hidden == false()),
+    "NumberOfPatientRelatedSeries": _counted(
+        _OF_PATIENT, _VISIBLE_SERIES, number=func.count(distinct(SERIES.c.id)), join=SERIES
+    ),
     "NumberOfPatientRelatedInstances": _counted(
         _OF_PATIENT, _VISIBLE, number=func.count(distinct(INSTANCE.c.id)), join=INSTANCE
     ),

@@ -20,9 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """Head of the migrations in archive/migrations; a database at another revision is not opened."""
 
 METADATA = MetaData(
@@ -55,6 +56,11 @@ def _time(name: str, *, index: bool = False) -> Column[float]:
     return Column(name, Float(53), nullable=False, index=index)
 
 
+def _hidden() -> Column[bool]:
+    """Of a level above the objects: whether all that it has is hidden, as this node's own simulated studies are."""
+    return Column("hidden", Boolean, nullable=False, server_default=false())
+
+
 def _person() -> tuple[Column[str], ...]:
     return (
         _text("patient_id", index=True),
@@ -74,6 +80,7 @@ PATIENT = Table(
     _text("identity", unique=True),
     *_person(),
     _json("attributes"),
+    _hidden(),
 )
 
 STUDY = Table(
@@ -96,6 +103,7 @@ STUDY = Table(
     Column("unsettled_since", Float(53), index=True),
     Column("settled_at", Float(53)),
     Column("held", _TEXT),
+    _hidden(),
 )
 
 SERIES = Table(
@@ -106,6 +114,7 @@ SERIES = Table(
     _text("series_uid", index=True),
     _text("modality"),  # no index of its own: the planner would walk every series of that modality
     _json("attributes"),
+    _hidden(),
     UniqueConstraint("study_fk", "series_uid"),
     Index(None, "study_fk", "modality"),
 )
@@ -273,6 +282,40 @@ AUDIT = Table(
     _text("sop_instance_uid"),
     _text("who"),
     _json("details"),
+)
+
+SELF_CHECK = Table(
+    "self_check",
+    METADATA,
+    _id(),
+    _text("check_id", unique=True),
+    _text("occasion", unique=True),  # a day of the schedule has one check, whoever asks
+    _text("state"),  # asked, running, ended
+    _text("asked_by"),
+    _time("asked_at"),
+    Column("started_at", Float(53)),
+    Column("ended_at", Float(53), index=True),
+    _text("owner"),
+    _text("study_uid"),
+    Column("ok", Boolean),  # none while it is not known
+    _text("says"),
+)
+
+SELF_CHECK_ANSWER = Table(
+    "self_check_answer",
+    METADATA,
+    _id(),
+    Column("check_fk", _ID, ForeignKey("self_check.id"), nullable=False, index=True),
+    _time("at"),
+    _text("task"),
+    _text("model"),
+    _text("what"),
+    _text("unit"),
+    Column("measured", Float(53)),
+    Column("truth", Float(53)),
+    Column("limit", Float(53)),  # of the difference
+    Column("ok", Boolean, nullable=False),
+    _text("says"),
 )
 
 REFUSAL = Table(

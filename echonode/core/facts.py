@@ -14,6 +14,7 @@ class Facts:
 
     `mode` and `mode_reason` follow the rules of the ultrasound regions; colour inside the pixels is judged later, by
     the runner. `derived` is True for objects that this node made: they are never routed.
+    `self_check` is True for simulated objects that carry this node's own marker, and for what was derived from them.
     """
 
     sop_instance_uid: str
@@ -45,6 +46,7 @@ class Facts:
     study_description: str = ""
     series_description: str = ""
     derived: bool = False
+    self_check: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as plain JSON values."""

@@ -104,3 +104,4 @@ class StoredInstance:
     path: str
     dataset_offset: int
     derived: bool = False
+    hidden: bool = False

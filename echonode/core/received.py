@@ -39,6 +39,10 @@ class ReceivedObject:
     peer_address: str = ""
     correlation_id: str = ""
     """The id of the association, request or run: in every log line, workitem and derived object of this loop."""
+    self_check: bool = False
+    """Derived from this node's own simulated study: hidden, as that is."""
+    marked_only: bool = False
+    """From this node itself: refused unless it carries the node's marker."""
 
 
 class Verdict(StrEnum):
@@ -63,6 +67,7 @@ class Receipt:
     series_uid: str = ""
     study_uid: str = ""
     detail: str = ""
+    self_check: bool = False
 
     @property
     def accepted(self) -> bool:
