@@ -9,7 +9,12 @@ TASK = TaskSpec(
     title="Segmentation of the left heart",
     runner="echonode.tasks.segmentation.runner:open_runner",
     importers={"camus-unet": "echonode.tasks.segmentation.upstream:import_camus_unet"},
+    recipes={"segmentation": "echonode.tasks.segmentation.train:main"},
+    evaluations={"segmentation": "echonode.tasks.segmentation.evaluate:evaluate"},
     parity="echonode.tasks.segmentation.parity:check",
-    tools={"read": "echonode.tasks.common.reading:read"},
+    tools={
+        "read": "echonode.tasks.common.reading:read",
+        "biplane": "echonode.tasks.segmentation.ventricle:biplane",
+    },
     level="instance",
 )

@@ -13,23 +13,31 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from echonode.tasks.segmentation import echo_unet
+from echonode.tasks.segmentation.echo_unet import EchoUnet
+
 ARCHITECTURE: Final = "camus-unet"
 CHANNELS: Final = (2, 4, 8, 16, 32, 64, 128, 256)
 SLOPE: Final = 0.1
+ARCHITECTURES: Final = {ARCHITECTURE: "channels", echo_unet.ARCHITECTURE: "widths"}
+"""Each with its argument for the width of its levels."""
 
 
-def build(architecture: str, **config: Any) -> CamusUnet:
-    """The network "camus-unet"; `in_channels` 1, `out_channels` 4 and `channels`, one number a level, may be given.
+def build(architecture: str, **config: Any) -> CamusUnet | EchoUnet:
+    """The published "camus-unet", or our own "echo-unet".
+
+    `in_channels` 1, `out_channels` 4 and one number a level may be given: `channels` of camus-unet, `widths` of echo-unet.
 
     Raises:
         ValueError: no such architecture, or an argument that it does not take.
     """
-    if architecture != ARCHITECTURE:
-        raise ValueError(f"no architecture {architecture!r}; there is: {ARCHITECTURE}")
-    surplus = sorted(set(config) - {"in_channels", "out_channels", "channels"})
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"no architecture {architecture!r}; there are: {', '.join(ARCHITECTURES)}")
+    sizes = ARCHITECTURES[architecture]
+    surplus = sorted(set(config) - {"in_channels", "out_channels", sizes})
     if surplus:
-        raise ValueError(f"{ARCHITECTURE} takes no argument {', '.join(surplus)}")
-    return CamusUnet(**config)
+        raise ValueError(f"{architecture} takes no argument {', '.join(surplus)}")
+    return CamusUnet(**config) if architecture == ARCHITECTURE else EchoUnet(**config)
 
 
 class CamusUnet(nn.Module):

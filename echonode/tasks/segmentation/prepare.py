@@ -50,8 +50,12 @@ class Normalisation:
 
     def tensor(self, pictures: Bytes) -> torch.Tensor:
         """(N, 1, H, W) float32 of pictures (N, H, W)."""
-        scaled = torch.from_numpy(pictures.astype(np.float32))[:, None] / 255
-        return (scaled - self.mean) / self.std
+        return self.tensor_of(torch.from_numpy(pictures))
+
+    def tensor_of(self, pictures: torch.Tensor) -> torch.Tensor:
+        """As `tensor`, of a uint8 tensor (N, H, W), or (N, C, H, W) of one (N, H, W, C)."""
+        channels = pictures[:, None] if pictures.ndim == 3 else pictures.permute(0, 3, 1, 2)
+        return (channels.float() / 255 - self.mean) / self.std
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,24 +67,49 @@ class View:
     overlay: Mask
     aspect: float
 
-    def picture(self, frame: Bytes) -> Bytes:
-        """The square picture (SIDE, SIDE) of a frame (H, W, C)."""
+    def picture(self, frame: Bytes, *, side: int = SIDE) -> Bytes:
+        """The square picture (side, side) of a frame (H, W, C)."""
         light = np.ascontiguousarray(luma(frame)[self.box])
         cleared = without(light[:, :, None], self.overlay[self.box])[:, :, 0]
-        return squared(np.where(self.sector[self.box], cleared, 0).astype(np.uint8), side=SIDE, aspect=self.aspect)
+        return squared(np.where(self.sector[self.box], cleared, 0).astype(np.uint8), side=side, aspect=self.aspect)
+
+    def square_labels(self, labels: Bytes, *, side: int = SIDE) -> Bytes:
+        """Labels (H, W) of a frame where `picture` shows them, (side, side)."""
+        rows, columns = self._place(side)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        square = np.zeros((side, side), np.uint8)
+        square[rows, columns] = cv2.resize(labels[self.box], size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return square
 
     def onto_frame(self, labels: Bytes) -> Bytes:
-        """Labels (SIDE, SIDE) on the frame's own pixels, 0 outside the sector."""
+        """Labels (side, side) on the frame's own pixels, 0 outside the sector."""
         inside = self.sector[self.box]
-        rows, columns = inside.shape
+        cut = labels[self._place(len(labels))]
+        large = cv2.resize(cut, inside.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return self._whole(np.where(inside, large, 0).astype(np.uint8))
+
+    def onto_frame_smoothly(self, logits: NDArray[np.float32]) -> Bytes:
+        """The likeliest code of each of the frame's own pixels, 0 outside the sector, from logits (codes, side, side).
+
+        Logits and not labels are enlarged: borders come out between the small picture's pixels.
+        """
+        inside = self.sector[self.box]
+        cut = np.ascontiguousarray(logits[:, *self._place(logits.shape[-1])].transpose(1, 2, 0))
+        large = cv2.resize(cut, inside.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return self._whole(np.where(inside, large.argmax(axis=2), 0).astype(np.uint8))
+
+    def _place(self, side: int) -> tuple[slice, slice]:
+        """Rows and columns of a square picture that the box fills."""
+        rows, columns = self.sector[self.box].shape
         height, width = rows * self.aspect, float(columns)
-        scale = SIDE / max(height, width)
+        scale = side / max(height, width)
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
-        top, left = (SIDE - high) // 2, (SIDE - wide) // 2
-        cut = labels[top : top + high, left : left + wide]
-        large = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+        top, left = (side - high) // 2, (side - wide) // 2
+        return slice(top, top + high), slice(left, left + wide)
+
+    def _whole(self, part: Bytes) -> Bytes:
         whole = np.zeros(self.sector.shape, np.uint8)
-        whole[self.box] = np.where(inside, large, 0)
+        whole[self.box] = part
         return whole
 
 
@@ -101,6 +130,20 @@ def published_picture(frame: Bytes) -> Bytes:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.NEAREST))
 
 
+def with_loop(pictures: Bytes, loop: Bytes | None = None) -> Bytes:
+    """Each picture (N, S, S) beside the mean and twice the deviation of its loop (M, S, S): (N, S, S, 3).
+
+    Where speckle hides the inner border in systole, the loop tells how thick the wall is: its muscle does not change.
+    Without `loop` the pictures are it; a still is its own mean.
+    """
+    loop = pictures if loop is None else loop
+    mean = np.rint(loop.mean(axis=0, dtype=np.float32))
+    spread = np.rint(np.minimum(2 * loop.std(axis=0, dtype=np.float32), 255))
+    channels = np.empty((*pictures.shape, 3), np.uint8)
+    channels[..., 0], channels[..., 1], channels[..., 2] = pictures, mean, spread
+    return channels
+
+
 def published_labels(labels: Bytes, shape: tuple[int, int]) -> Bytes:
     """Labels (SIDE, SIDE) stretched over a frame of `shape`."""
     return np.asarray(Image.fromarray(labels).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
@@ -108,10 +151,16 @@ def published_labels(labels: Bytes, shape: tuple[int, int]) -> Bytes:
 
 def pixel_area_cm2(regions: Sequence[Region], shape: tuple[int, int]) -> float | None:
     """Area of a pixel from the first 2D region in centimetres inside the frame; None where none tells."""
+    spacing = pixel_spacing_mm(regions, shape)
+    return None if spacing is None else spacing[0] * spacing[1] / 100
+
+
+def pixel_spacing_mm(regions: Sequence[Region], shape: tuple[int, ...]) -> tuple[float, float] | None:
+    """(row, column) in mm of a pixel, from the same region as `pixel_area_cm2`; None where none tells."""
     for region in regions:
         two_d = region.spatial_format == SpatialFormat.TWO_D and region.units_x == region.units_y == CENTIMETRES
         if two_d and region.calibrated and region.within(rows=shape[0], columns=shape[1]):
-            return abs(float(region.delta_x or 0) * float(region.delta_y or 0))
+            return 10 * abs(float(region.delta_y or 0)), 10 * abs(float(region.delta_x or 0))
     return None
 
 

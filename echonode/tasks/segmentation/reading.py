@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.core.results import LabelMap, Measurement, Result
+from echonode.tasks.segmentation.ventricle import Ventricle
 
 SEGMENTS: Final[Mapping[int, Code]] = {
     1: Code("87878005", "SCT", "Left ventricle"),
@@ -29,13 +30,18 @@ PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Reading:
-    """Labels uint8 (N, H, W) of the frames `frames`, and the area of a pixel where the header tells it."""
+    """Labels uint8 (N, H, W) of the frames `frames`, and the area of a pixel where the header tells it.
+
+    `ventricle` is there when the frames show a whole beat of an apical view; `view` is its name, A4C, where it is told.
+    """
 
     labels: NDArray[np.uint8]
     frames: tuple[int, ...]
     pixel_cm2: float | None
     mode: str
     notes: tuple[str, ...] = ()
+    ventricle: Ventricle | None = None
+    view: str | None = None
 
     def pixels(self, code: int) -> NDArray[np.int64]:
         """Pixels of a structure, one number a frame."""
@@ -43,8 +49,12 @@ class Reading:
         return counts
 
     def results(self) -> tuple[Result, ...]:
-        """The label map, and the largest area of each structure that is seen: in cm2, or in pixels without calibration."""
+        """The label map; ejection fraction and volumes by the method of disks where a beat is seen; the largest area of
+        each structure that is seen, in cm2, or in pixels without calibration.
+        """
         found: list[Result] = [LabelMap(labels=self.labels, frames=self.frames, segments=SEGMENTS)]
+        if self.ventricle is not None:
+            found.extend(self.ventricle.measurements(self.view))
         for code, concept in AREAS.items():
             counts = self.pixels(code)
             place = int(counts.argmax())
@@ -70,5 +80,6 @@ class Reading:
             "frames": list(self.frames),
             "size": list(self.labels.shape[1:]),
             "areas": areas,
+            "ventricle": None if self.ventricle is None else self.ventricle.details(self.view),
             "notes": list(self.notes),
         }
