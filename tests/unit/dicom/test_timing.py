@@ -105,3 +105,28 @@ def test_the_pointer_decides_between_vector_and_frame_time() -> None:
     assert frame_times_ms(dataset).basis == "FrameTimeVector"
     dataset.FrameIncrementPointer = POINTS_AT_TIME
     assert frame_times_ms(dataset).basis == "FrameTime"
+
+
+def test_r_waves_are_read_however_they_are_written() -> None:
+    """Beats are cut by them: a vector that pydicom has not converted yet counts as well."""
+    import io
+
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset
+
+    from echonode.dicom.timing import r_wave_times_ms
+
+    dataset = Dataset()
+    assert r_wave_times_ms(dataset) == ()
+    dataset.RWaveTimeVector = [700.5, 20.0, 20.0]
+    assert r_wave_times_ms(dataset) == (20.0, 700.5)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, implicit_vr=False, little_endian=True)
+    buffer.seek(0)
+    assert r_wave_times_ms(dcmread(buffer, force=True)) == (20.0, 700.5)
+    single = Dataset()
+    single.RWaveTimeVector = 12.0
+    assert r_wave_times_ms(single) == (12.0,)
+    broken = Dataset()
+    broken.RWaveTimeVector = [float("nan"), 3.0]
+    assert r_wave_times_ms(broken) == ()
