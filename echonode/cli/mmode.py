@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -12,7 +13,8 @@ import typer
 
 from echonode.cli.called import dicom_files
 from echonode.cli.options import ConfigOption, DeviceOption, JsonOption, PreparationOption
-from echonode.cli.screen import Column, quiet_logs
+from echonode.cli.screen import Column, quiet_logs, say
+from echonode.cli.truth import Compared, KnownObject, Truth, TruthOption, compared_as_json, show_compared
 from echonode.core.errors import EchonodeError
 
 if TYPE_CHECKING:
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from echonode.core.clip import Clip
 
 TASK = "mmode"
+LVID_D, LVID_S, RATE = "29436-3", "29438-9", "8867-4"
 SHOWN = {
-    "LVIDd mm": "29436-3", "LVIDs mm": "29438-9", "beats/min": "8867-4", "EF %": "18043-0", "FS %": "18051-3",
+    "LVIDd mm": LVID_D, "LVIDs mm": LVID_S, "beats/min": RATE, "EF %": "18043-0", "FS %": "18051-3",
 }  # fmt: skip
 
 
@@ -72,6 +75,7 @@ def mmode_command(
     layout: Annotated[
         Layout, typer.Option("--write", "-w", help="What a line of the table is: a beat, or a file.")
     ] = Layout.STATS,
+    truth: TruthOption = None,
     device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -81,7 +85,10 @@ def mmode_command(
     from echonode.cli.loaded import open_model
 
     quiet_logs()
+    known = None if truth is None else Truth.read(truth)
     sources = dicom_files(paths)
+    if len(paths) == 1 and paths[0].is_dir():
+        sources = [source for source in sources if _is_mmode(source)] or sources
     loaded = open_model(model, task=TASK, device=device, config=config)
     if quality is not None:
         judge = open_model(quality, task=TASK, device=device, config=config)
@@ -92,6 +99,8 @@ def mmode_command(
     }
     modes = readings.modes_of(preparation, loaded.package.preparation)
 
+    compared: list[Compared] = []
+
     def found() -> Iterator[tuple[Path, list[Reading]]]:
         for source in sources:
             read = [_read(loaded, source, {**parameters, "preparation": one}) for one in modes]
@@ -99,10 +108,18 @@ def mmode_command(
                 for reading in read:
                     if reading.refused is None:
                         loaded.tool("table")(table, reading.details, name=source.name, layout=layout.value)
+            if known is not None:
+                compared.extend(_compared(source, read[0], known.of_file(source)))
             yield source, read
 
     columns = [Column(title, _shown(code), right=True) for title, code in SHOWN.items()]
-    if readings.print_readings(loaded, found(), as_json=as_json, columns=[*columns, Column("beats", _beats)]):
+    shown = [*columns, Column("level", _level), Column("beats", _beats)]
+    refused = readings.print_readings(loaded, found(), as_json=as_json, columns=shown)
+    if known is not None and as_json:
+        say(json.dumps({"truth": compared_as_json(compared)}, ensure_ascii=False))
+    elif known is not None:
+        show_compared(compared)
+    if refused:
         raise typer.Exit(2)
 
 
@@ -166,6 +183,43 @@ def _shown(code: str) -> Any:
         return f"{values[0]:.4g}" if values else ""
 
     return text
+
+
+def _level(row: Mapping[str, Any]) -> str:
+    return str(row["reading"].details.get("level") or "")
+
+
+def _compared(source: Path, reading: Reading, known: KnownObject | None) -> list[Compared]:
+    """What was measured of one file beside what is true of it; a refusal at a level that has no diameters is right."""
+    if known is None or known.level is None:
+        return []
+    values = {one.concept.value: one.value for one in reading.measurements}
+    rate = values.get(RATE, reading.details.get("heart_rate_bpm"))
+    rows = [
+        Compared(
+            source=str(source), measurement="heart rate", unit="/min", value=rate, truth=known.number("heart_rate_bpm")
+        )
+    ]
+    for name, code, of in (("LVIDd", LVID_D, "lvidd_mm"), ("LVIDs", LVID_S, "lvids_mm")):
+        true = known.value(of) or ()
+        mean = sum(true) / len(true) if true else None
+        rows.append(Compared(source=str(source), measurement=name, unit="mm", value=values.get(code), truth=mean))
+    said = reading.details.get("level")
+    if said is not None:
+        level = f"level {known.level}, judged {said}"
+        rows.append(Compared(source=str(source), measurement=level, value=float(said == known.level), truth=1.0))
+    return rows
+
+
+def _is_mmode(source: Path) -> bool:
+    """Whether the header says so: in a folder of a whole study the loops are left out without a word each."""
+    from echonode.cli.routes import facts_of_file
+    from echonode.core.clip import Mode
+
+    try:
+        return facts_of_file(source).mode is Mode.M_MODE
+    except EchonodeError:
+        return False
 
 
 def _beats(row: Mapping[str, Any]) -> str:

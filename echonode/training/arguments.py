@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from echonode.core.errors import BadInput
 from echonode.core.package import Package
-from echonode.registry.manifest import Metric
+from echonode.registry.manifest import Metric as Metric
 from echonode.training.table import Table, tables_as_json
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -34,7 +34,7 @@ from echonode.training.sources import study_of
 PICTURES: Final = (".png", ".npy", ".tif", ".tiff", ".bmp")
 HEADING: Final = ("Recording", "Good-Start", "Good-End", "Bad-Start", "Bad-End")
 MARGIN: Final = 4  # columns of the grid; an end-systole nearer to an end of the strip is not known
-SMALLER: Final = (0.5, 0.75)  # of the planned size: simulated sweeps to learn from
+SMALLER: Final = (0.5, 0.65)  # of the planned size: simulated sweeps to learn from
 KEPT: Final = "sample"
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.errors import BadInput
-from echonode.registry.manifest import Metric
 from echonode.tasks.mmode.case import Case
 from echonode.tasks.mmode.compact import JUDGED, LEVELS
 from echonode.tasks.mmode.dataset import Cache, cases, mask_layout, quality_layout, samples, simulated_sample
@@ -21,7 +20,7 @@ from echonode.tasks.mmode.measured import LV, Row, measured
 from echonode.tasks.mmode.runner import MModeRunner, open_runner
 from echonode.tasks.mmode.sample import UNKNOWN, Sample
 from echonode.tasks.mmode.spoiling import spoiled
-from echonode.training.arguments import Evaluation, EvaluationArguments
+from echonode.training.arguments import Evaluation, EvaluationArguments, Metric
 from echonode.training.dataset import DatasetManifest, Split
 from echonode.training.figures import bland_altman_plot, confusion_plot, scatter_plot
 from echonode.training.options import with_options

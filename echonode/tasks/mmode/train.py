@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from echonode.core.errors import BadInput
 from echonode.core.package import Package
-from echonode.registry.verify import read_manifest, verify
 from echonode.tasks.common.checkpoint import checked_state, load_published, load_weights, shapes_of
 from echonode.tasks.mmode.dataset import Cache
 from echonode.tasks.mmode.evaluation import Tested, held_out
 from echonode.tasks.mmode.runner import open_networks
 from echonode.training.arguments import TrainingArguments, TrainingResult
 from echonode.training.dataset import DatasetManifest, Split
+from echonode.training.packages import trained_package
 from echonode.training.publish import publish
 from echonode.training.run import Run
 from echonode.training.sources import described
@@ -53,19 +53,17 @@ def beside(folders: tuple[str, ...]) -> Others:
     seeds: list[int] = []
     words: list[str] = []
     for folder in folders:
-        package, manifest = verify(Path(folder)), read_manifest(Path(folder))
-        if package.task != TASK or manifest.trained is None:
-            raise BadInput(f"--set beside={folder}: is no package that a recipe of M-mode made")
+        found = trained_package(Path(folder), task=TASK)
+        package, trained = found.package, found.trained
         for role, name in package.architecture.items():
             if role in architecture:
                 raise BadInput(f"--set beside: two packages have a network {role}")
             architecture[role], weights[role] = name, load_file(package.weights[role])
         widths |= dict(package.config.get("widths") or {})
-        trained = manifest.trained
         seeds += trained.seeds
         words.append(
             f"* {', '.join(sorted(package.architecture))}: recipe {trained.recipe}, {trained.steps} steps, seeds "
-            f"{', '.join(str(seed) for seed in trained.seeds)}, run {trained.run_sha256[:16]}, on {manifest.trained_on}"
+            f"{', '.join(str(seed) for seed in trained.seeds)}, run {trained.run_sha256[:16]}, on {found.trained_on}"
         )
     return Others(architecture=architecture, widths=widths, weights=weights, seeds=tuple(seeds), words=tuple(words))
 
