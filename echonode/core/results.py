@@ -30,6 +30,25 @@ class Measurement:
             raise ValueError(f"{self.concept.meaning}: a value that was not computed is not a measurement")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One coded answer: what `concept` asks for (which view it shows) is `value`.
+
+    `confidence` is how probable the model holds it, 0 to 1; None when it does not tell. `value` may be a code for "not
+    recognised": then `confidence` is that of the likeliest answer, which was too low to be given.
+    """
+
+    concept: Code
+    value: Code
+    confidence: float | None = None
+    method: Code | None = None
+    frames: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise ValueError(f"{self.concept.meaning}: a confidence of {self.confidence} is not between 0 and 1")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Loop:
     """A derived cine: frames uint8 M x H x W x C, as many channels and the same size as its clip.
@@ -99,7 +118,7 @@ class Ineligible:
             raise ValueError("a refusal needs its reason")
 
 
-Result = Measurement | Loop | LabelMap | Picture | Embedding | Ineligible
+Result = Measurement | Finding | Loop | LabelMap | Picture | Embedding | Ineligible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

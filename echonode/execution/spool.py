@@ -15,11 +15,12 @@ import numpy as np
 
 from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
-from echonode.core.results import Embedding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
+from echonode.core.results import Embedding, Finding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
 
 PAGE = "results.json"
 KINDS: Mapping[str, type[Result]] = {
     "measurement": Measurement,
+    "finding": Finding,
     "loop": Loop,
     "label-map": LabelMap,
     "picture": Picture,
