@@ -18,10 +18,12 @@ from echonode.archive.conflicts import Conflicts
 from echonode.archive.contents import Composer, Contents
 from echonode.archive.database import Database
 from echonode.archive.gauges import Gauges, read_gauges
+from echonode.archive.hidden import Hidden
 from echonode.archive.index import Index
 from echonode.archive.pauses import Pauses
 from echonode.archive.quarantine import QuarantineShelf
 from echonode.archive.refusals import Refusals
+from echonode.archive.self_checks import SelfChecks
 from echonode.archive.workitems import WorkStore
 from echonode.core.errors import ConfigurationError
 from echonode.core.ports import BlobStore, Clock
@@ -46,6 +48,8 @@ class Archive:
         self.conflicts = Conflicts(database, self.work, self.audit, clock=clock)
         self.pauses = Pauses(database, self.audit, clock=clock)
         self.activity = Activity(database, clock=clock)
+        self.hidden = Hidden(database, blobs)
+        self.self_checks = SelfChecks(database, clock=clock)
 
     @classmethod
     def open(

@@ -206,6 +206,7 @@ class Acceptor:
             address=greeting.address,
             correlation_id=new_id(),
             rights=decision.rights,
+            marked_only=decision.marked_only,
         )
         answers = negotiate(request, rights=decision.rights, settings=self._settings)
         self._note_refused_contexts(caller, answers)

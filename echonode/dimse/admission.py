@@ -12,6 +12,7 @@ from echonode.dimse.pdu import AssociateRequest
 
 CALLED_AE_NOT_RECOGNISED = 7
 CALLING_AE_NOT_RECOGNISED = 3
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,8 @@ class Admission:
 
     rights: tuple[Right, ...]
     peer: str = ""
+    marked_only: bool = False
+    """It is this machine, under the node's own AE title: it may store what carries the node's marker, nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +64,22 @@ def admit(
 ) -> Admission | Rejection:
     """The decision on one A-ASSOCIATE-RQ that came from `address`.
 
-    A title that peers.toml binds to addresses is refused from any other, also when unknown callers are welcome.
+    A title that peers.toml binds to addresses is refused from any other, also when unknown callers are welcome. The node
+    itself, which sends a simulated study now and then, need not stand in peers.toml.
     """
+    decision = _decide(request, address=address, settings=settings, peers=peers)
+    itself = request.calling_ae == settings.node.ae_title and request.called_ae == settings.node.ae_title
+    if not itself or not _within(address, (*LOOPBACK, settings.node.host)):
+        return decision
+    rights = decision.rights if isinstance(decision, Admission) else ()
+    if Right.STORE in rights:
+        return decision
+    return Admission(rights=(*rights, Right.STORE), marked_only=True)
+
+
+def _decide(
+    request: AssociateRequest, *, address: str, settings: NodeSettings, peers: PeersFile
+) -> Admission | Rejection:
     title = printable(request.calling_ae, limit=16)
     if settings.dimse.require_called_ae and request.called_ae != settings.node.ae_title:
         return Rejection(

@@ -49,6 +49,7 @@ class Caller:
     address: str
     correlation_id: str
     rights: tuple[Right, ...] = ()
+    marked_only: bool = False
 
 
 class RefusalWriter:

@@ -166,6 +166,7 @@ class Reception:
             called_ae=self._caller.called_ae,
             peer_address=self._caller.address,
             correlation_id=self._caller.correlation_id,
+            marked_only=self._caller.marked_only,
         )
         try:
             receipt = self._desk.door.accept(received)

@@ -41,7 +41,7 @@ def choose(
             package = catalogue.get(name)
             if package.task != task:
                 raise RunFailed(f"model {package.name!r} is for {package.task}, not for {task}", transient=False)
-            refusal = refusal_of(catalogue.manifest(name).input, facts) or _simulated(package, settings)
+            refusal = refusal_of(catalogue.manifest(name).input, facts) or _simulated(package, facts, settings)
         except EchonodeError as error:
             errors.append(error)
             because = because or str(error)
@@ -55,9 +55,9 @@ def choose(
     raise errors[0]
 
 
-def _simulated(package: Package, settings: NodeSettings) -> Ineligible | None:
-    """A patient is no simulation: such a model runs only where the site says so."""
-    if not package.simulated or settings.models.simulated_on_patients:
+def _simulated(package: Package, facts: Facts, settings: NodeSettings) -> Ineligible | None:
+    """A patient is no simulation: such a model runs only where the site says so, or on what this node simulated."""
+    if not package.simulated or settings.models.simulated_on_patients or facts.self_check:
         return None
     return Ineligible(
         reason=f"model {package.name} was trained on simulated data alone; it runs on patients only with "

@@ -215,7 +215,7 @@ class LocalConsole:
     def explain(self, sop_instance_uid: str) -> Row:
         """As Console.explain."""
         facts = self._archive.index.facts(sop_instance_uid) if is_uid(sop_instance_uid) else None
-        if facts is None:
+        if facts is None or facts.self_check:
             raise NotFound(f"no stored object has the SOP Instance UID {sop_instance_uid}")
         found = explain(facts, self._configuration.routes)
         return {"facts": facts.as_dict(), "routes": [asdict(each) for each in found]}

@@ -12,7 +12,7 @@ from echonode.flow.ingest import Ingest
 
 
 class CountedIngest(Ingest):
-    """As Ingest; what `accept` answers is counted, and how long it took."""
+    """As Ingest; what `accept` answers is counted, and how long it took. The node's own simulated objects are not."""
 
     def __init__(self, *, tally: Tally, **parts: Any) -> None:
         super().__init__(**parts)
@@ -21,6 +21,7 @@ class CountedIngest(Ingest):
     def accept(self, received: ReceivedObject) -> Receipt:
         """As Ingest.accept."""
         origin, began, verdict = str(received.origin), time.perf_counter(), "fault"
+        receipt = None
         try:
             receipt = super().accept(received)
             verdict = str(receipt.verdict)
@@ -28,7 +29,10 @@ class CountedIngest(Ingest):
             verdict = "unavailable"
             raise
         finally:
-            self._tally.count("objects", origin, verdict)
+            if receipt is None or not receipt.self_check:
+                self._tally.count("objects", origin, verdict)
+        if receipt.self_check:
+            return receipt
         self._tally.count("object_bytes", origin, by=received.size)
         self._tally.now("last_object_timestamp_seconds", origin)
         self._tally.observe("object_seconds", origin, seconds=time.perf_counter() - began)

@@ -23,6 +23,7 @@ from echonode.core.errors import (
     BudgetExceeded,
     ConflictingDuplicate,
     EchonodeError,
+    NotAuthorised,
     ObjectMismatch,
     OutOfStorage,
     StorageUnavailable,
@@ -35,6 +36,7 @@ from echonode.core.query import StoredInstance
 from echonode.core.received import Origin, Receipt, ReceivedObject, Verdict
 from echonode.core.settings import NodeSettings
 from echonode.core.work import WorkRequest
+from echonode.dicom.elements import DataSet
 from echonode.dicom.facts import facts_of
 from echonode.dicom.header import SYNTAXES_DEFLATED, Header, read_header
 from echonode.dicom.index_attributes import index_attributes
@@ -45,6 +47,8 @@ from echonode.flow.inflation import read_deflated_header
 
 Planner = Callable[[Facts], Sequence[WorkRequest]]
 """The runs that an object asks for, from its facts alone."""
+Recogniser = Callable[[DataSet], bool]
+"""Whether a header carries the marker that this node alone can make."""
 
 log = structlog.get_logger(__name__)
 _WARN_EVERY_SECONDS = 300.0
@@ -53,7 +57,8 @@ _WARN_EVERY_SECONDS = 300.0
 class Ingest:
     """Takes received objects; safe to call from many threads, which then share the database's syncs.
 
-    Opening a door sweeps away what processes that live no more had half received.
+    Opening a door sweeps away what processes that live no more had half received. What `recogniser` knows as this
+    node's own simulated object is kept hidden; without one there is no such object.
     """
 
     def __init__(
@@ -64,7 +69,9 @@ class Ingest:
         planner: Planner,
         settings: NodeSettings,
         clock: Clock | None = None,
+        recogniser: Recogniser | None = None,
     ) -> None:
+        self._recogniser = recogniser
         self._archive = archive
         self._blobs = blobs
         self._planner = planner
@@ -106,12 +113,15 @@ class Ingest:
             header = self._read(received)
             model = self._model(header, received)
             facts, doubt = self._facts(header, received)
+            facts = replace(facts, self_check=received.self_check or self._is_ours(header, received))
             facts, entry = _entry(header, model, facts, received)
             if received.sop_instance_uid and received.sop_instance_uid != entry.sop_instance_uid:
                 raise ObjectMismatch("the command names another SOP Instance UID than the data set")
             if received.sop_class_uid and received.sop_class_uid != entry.sop_class_uid:
                 raise ObjectMismatch("the command names another SOP Class UID than the data set")
-        except (UnreadableObject, BudgetExceeded, ObjectMismatch) as refusal:
+            if received.marked_only and not facts.self_check:
+                raise NotAuthorised("under the node's own AE title only its own simulated objects are taken")
+        except (UnreadableObject, BudgetExceeded, ObjectMismatch, NotAuthorised) as refusal:
             return self._quarantine(received, received.part, refusal, entry)
         requests, complaint = ((), "") if entry.derived else self._plan(facts, received)
         doubt = doubt or complaint
@@ -121,7 +131,7 @@ class Ingest:
             self._archive.write(lambda connection: self._store(connection, entry, place, requests, doubt))
         except AlreadyIndexed:
             return self._again(received, entry, place)
-        if received.origin is Origin.DIMSE:
+        if received.origin is Origin.DIMSE and not entry.hidden:
             self._archive.activity.remember(received.correlation_id, entry.study_uid)
         return _receipt(Verdict.STORED, entry)
 
@@ -145,6 +155,16 @@ class Ingest:
                 calling_ae=caller, mode_reason="the header could not be interpreted",
             )  # fmt: skip
             return bare, f"facts could not be read: {type(error).__name__}"
+
+    def _is_ours(self, header: Header, received: ReceivedObject) -> bool:
+        """Never by name: the marker is a signature of the SOP Instance UID under a key that no one else has."""
+        if self._recogniser is None:
+            return False
+        try:
+            return self._recogniser(header.item)
+        except Exception as error:  # noqa: BLE001  what cannot be told is a patient's
+            log.warning("marker not read", error=type(error).__name__, correlation_id=received.correlation_id)
+            return False
 
     def _model(self, header: Header, received: ReceivedObject) -> Model:
         try:
@@ -192,7 +212,7 @@ class Ingest:
         self._archive.work.enqueue(connection, requests)
         details: dict[str, Any] = {"planned": [request.unique_key for request in requests]} if requests else {}
         self._audit(connection, "stored", entry, details | ({"doubt": doubt} if doubt else {}))
-        if entry.origin == Origin.DIMSE:
+        if entry.origin == Origin.DIMSE and not entry.hidden:
             self._archive.activity.received(
                 connection,
                 association_id=entry.correlation_id,
@@ -212,6 +232,10 @@ class Ingest:
         for known in (first, *index.versions(entry.sop_instance_uid)):
             if (known.sha256, known.transfer_syntax_uid) == (entry.sha256, entry.transfer_syntax_uid):
                 return _receipt(Verdict.DUPLICATE, entry, "the same bytes are stored already")
+        if first.hidden != entry.hidden:  # it must neither vanish with the hidden one nor be taken for it
+            whose = "is" if first.hidden else "is not"
+            conflict = ConflictingDuplicate(f"the object that is stored under this UID {whose} this node's own simulation")
+            return self._quarantine(received, place, conflict, entry)
         sameness = compare_objects(first, _stored(entry, place), limits=self._settings.limits)
         if not sameness.same:
             conflict = ConflictingDuplicate(f"the SOP Instance UID is stored with other content: {sameness.detail}")
@@ -314,6 +338,7 @@ def _entry(header: Header, model: Model, facts: Facts, received: ReceivedObject)
         attributes=index_attributes(header, model),
         facts=named.as_dict(),
         derived=facts.derived or received.origin is Origin.DERIVED,
+        hidden=facts.self_check,
         origin=received.origin,
         calling_ae=received.calling_ae,
         called_ae=received.called_ae,
@@ -376,4 +401,5 @@ def _receipt(verdict: Verdict, entry: Entry, detail: str = "") -> Receipt:
         series_uid=entry.series_uid,
         study_uid=entry.study_uid,
         detail=detail,
+        self_check=entry.hidden,
     )

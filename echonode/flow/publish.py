@@ -130,7 +130,9 @@ class Publisher:
 
         A destination that routes.toml no longer names gets its item too: it ends as a dead letter, in plain sight.
         """
-        requests = []
+        requests: list[WorkRequest] = []
+        if item.payload.get("self_check"):
+            return requests
         for destination in item.payload.get("deliver_to", ()):
             kinds = self._kinds.get(destination)
             if kinds is None or published.kind in kinds:
@@ -161,6 +163,7 @@ class Publisher:
             calling_ae=self._settings.node.ae_title,
             called_ae=self._settings.node.ae_title,
             correlation_id=item.correlation_id,
+            self_check=bool(item.payload.get("self_check")),
         )
 
 

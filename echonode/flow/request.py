@@ -83,7 +83,7 @@ def _route(routes: RoutesFile, *, task: str, model: str | None) -> Route:
 
 def _targets(archive: Archive, target: str) -> list[Facts]:
     one = archive.index.facts(target)
-    if one is not None:
+    if one is not None and not one.self_check:
         if one.derived:
             raise BadInput(f"{target} was made by echonode itself; results are never run again")
         return [one]

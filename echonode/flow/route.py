@@ -16,6 +16,10 @@ from echonode.core.settings import NodeSettings
 from echonode.core.work import WorkKind, WorkRequest
 
 
+SELF_CHECK_PRIORITY = -1000
+"""Below every priority that a route can have: patients come first."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConditionExplanation:
     """One condition: its name in routes.toml, what it asks for, what the object has, and whether it holds."""
@@ -94,10 +98,12 @@ def run_request(
             "model": route.model,
             **({"fallback": list(route.fallback)} if route.fallback else {}),
             "parameters": dict(route.parameters),
-            "deliver_to": list(route.deliver_to),
+            # what this node simulated to check itself goes nowhere, whatever a route says
+            "deliver_to": [] if facts.self_check else list(route.deliver_to),
+            **({"self_check": True} if facts.self_check else {}),
         },
         correlation_id=correlation_id,
-        priority=route.priority,
+        priority=SELF_CHECK_PRIORITY if facts.self_check else route.priority,
         max_attempts=settings.work.run_attempts,
         held=held,
     )

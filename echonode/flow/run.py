@@ -298,11 +298,14 @@ class Runs:
         except EchonodeError as problem:
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(problem)})
         self._leases.drop(item.id)
-        self._tally.count("runs", item.queue, "given up" if last else "failed")
+        if not item.payload.get("self_check"):
+            self._tally.count("runs", item.queue, "given up" if last else "failed")
         self.changed.set()
         LOG.warning("run given up" if last else "run failed", extra=_named(item) | {"reason": reason})
 
     def _count(self, item: WorkItem, outcome: Mapping[str, Any]) -> None:
+        if item.payload.get("self_check"):
+            return
         self._tally.count("runs", item.queue, outcome["result"])
         if "seconds" in outcome:
             self._tally.observe("run_seconds", item.queue, seconds=outcome["seconds"])
