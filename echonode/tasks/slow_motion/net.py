@@ -19,33 +19,36 @@ WIDTHS: Final = (32, 64, 128, 256, 512, 512)
 KERNELS: Final = (5, 3, 3, 3, 3)
 
 
-def build(architecture: str, **config: int) -> UNet:
+def build(architecture: str, *, narrow: int = 1) -> UNet:
     """The network of that name: "superslomo-flow" (6 -> 4 channels) or "superslomo-interpolation" (20 -> 5).
 
+    `narrow` divides every width; the published networks have 1.
+
     Raises:
-        ValueError: no such architecture, or a constructor argument that it does not take.
+        ValueError: no such architecture, or a division that leaves a layer without channels.
     """
     channels = {"superslomo-flow": (6, 4), "superslomo-interpolation": (20, 5)}
     if architecture not in channels:
         raise ValueError(f"no architecture {architecture!r}; there are: {', '.join(channels)}")
-    if config:
-        raise ValueError(f"{architecture} takes no argument {', '.join(sorted(config))}")
-    return UNet(*channels[architecture])
+    if not 1 <= narrow <= WIDTHS[0]:
+        raise ValueError(f"{architecture}: narrow {narrow}: from 1 to {WIDTHS[0]} is expected")
+    return UNet(*channels[architecture], narrow=narrow)
 
 
 class UNet(nn.Module):
     """(N, in, H, W) -> (N, out, H, W); H and W are multiples of 32."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, narrow: int = 1) -> None:
         super().__init__()
-        self.conv1 = _same(in_channels, WIDTHS[0], 7)
-        self.conv2 = _same(WIDTHS[0], WIDTHS[0], 7)
+        widths = [width // narrow for width in WIDTHS]
+        self.conv1 = _same(in_channels, widths[0], 7)
+        self.conv2 = _same(widths[0], widths[0], 7)
         for level, kernel in enumerate(KERNELS, start=1):
-            self.add_module(f"down{level}", Down(WIDTHS[level - 1], WIDTHS[level], kernel))
+            self.add_module(f"down{level}", Down(widths[level - 1], widths[level], kernel))
         for level in range(1, 6):
-            above = WIDTHS[5 - level]
-            self.add_module(f"up{level}", Up(WIDTHS[6 - level], above))
-        self.conv3 = _same(WIDTHS[0], out_channels, 3)
+            above = widths[5 - level]
+            self.add_module(f"up{level}", Up(widths[6 - level], above))
+        self.conv3 = _same(widths[0], out_channels, 3)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """The network's answer for `pictures`."""

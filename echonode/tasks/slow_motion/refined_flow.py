@@ -93,7 +93,7 @@ class RefinedFlow:
             pair.luma0 if pair.before is None else pair.before, pair.luma0, pair.luma1,
             pair.luma1 if pair.after is None else pair.after,
         )  # fmt: skip
-        frames = self._tensor(np.stack(lights).astype(np.float32) / 255)
+        frames = self._tensor(np.stack(lights).astype(np.float32) / np.float32(255))
         known = Flows4(
             forward=self._tensor(flows.forward.transpose(2, 0, 1)),
             backward=self._tensor(flows.backward.transpose(2, 0, 1)),

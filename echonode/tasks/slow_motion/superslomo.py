@@ -69,7 +69,7 @@ def open_superslomo(package: Package, *, device: str, threads: int) -> SuperSlom
         if role not in package.weights or role not in package.architecture:
             raise PackageInvalid(f"{package.name}: there is no {role} network in the package")
         try:
-            network = build(package.architecture[role])
+            network = build(package.architecture[role], narrow=_narrow(package.config))
         except ValueError as error:
             raise PackageInvalid(f"{package.name}: {error}") from error
         expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
@@ -84,6 +84,13 @@ def open_superslomo(package: Package, *, device: str, threads: int) -> SuperSlom
         batch_bytes=batch_bytes,
         precision=precision_of(package.config, place),
     )
+
+
+def _narrow(config: Mapping[str, Any]) -> int:
+    narrow = config.get("narrow", 1)
+    if not isinstance(narrow, int) or isinstance(narrow, bool):
+        raise PackageInvalid(f"config.narrow: a whole number is expected, not {narrow!r}")
+    return narrow
 
 
 def precision_of(config: Mapping[str, Any], device: torch.device) -> torch.dtype:

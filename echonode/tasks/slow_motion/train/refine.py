@@ -94,7 +94,13 @@ def fit(
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, run.total))
     scaler = run.scaler()
-    parts = {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule, "scaler": scaler}
+    parts: dict[str, Any] = {
+        "network": network,
+        "average": average,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "scaler": scaler,
+    }
     start, best = 0, -math.inf
     if (kept := run.restore()) is not None:
         start, state = kept
@@ -123,7 +129,7 @@ def fit(
         loss = (errors.found / errors.classical).mean() + FLOW_WEIGHT * (errors.flow / errors.classical).mean()
         loss = loss + options.sharpness_weight * functional.relu(options.sharpness - errors.sharpness) ** 2
         optimiser.zero_grad()
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(optimiser)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         scaler.step(optimiser)
