@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, true
 from sqlalchemy.engine import Connection
 
 from echonode.archive.database import Database
@@ -33,12 +33,10 @@ class Hidden:
         self._database, self._blobs = database, blobs
 
     def studies(self) -> list[str]:
-        """Study UIDs with a hidden object, or of which nothing is left but rows."""
-        holding = select(_I.id).where(_I.study_fk == STUDY.c.id, _I.hidden)
+        """Study UIDs with a hidden object."""
+        of_hidden = select(_I.study_fk).where(_I.hidden == true())
         with self._database.reading() as connection:
-            found = connection.execute(
-                select(STUDY.c.study_uid).where(STUDY.c.hidden).union(select(STUDY.c.study_uid).where(holding.exists()))
-            )
+            found = connection.execute(select(STUDY.c.study_uid).where(STUDY.c.id.in_(of_hidden)))
             return list(found.scalars())
 
     def purge(self, study_uid: str) -> int:

@@ -23,6 +23,14 @@ def upgrade() -> None:
     """Make the columns and both tables; nothing that was stored before is hidden."""
     for table in _LEVELS:
         op.add_column(table, sa.Column("hidden", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.create_index(
+        "ix_instance_hidden",
+        "instance",
+        ["study_fk"],
+        unique=False,
+        sqlite_where=sa.text("hidden = 1"),
+        postgresql_where=sa.text("hidden"),
+    )
     op.create_table(
         "self_check",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
@@ -66,5 +74,6 @@ def downgrade() -> None:
     """Drop both tables and the columns."""
     op.drop_table("self_check_answer")
     op.drop_table("self_check")
+    op.drop_index("ix_instance_hidden", "instance")
     for table in _LEVELS:
         op.drop_column(table, "hidden")
