@@ -154,12 +154,14 @@ def _rates(rows: Sequence[Row], seed: int) -> Found:
     lines: list[tuple[Any, ...]] = []
     found = []
     measurable = [row for row in rows if row.own_rate is not None]
-    for what, all_rows, own in (
-        ("LV level, the strip's own R waves", [row for row in measurable if row.level == LV], True),
-        ("every level, the strip's own R waves", measurable, True),
-        ("LV level, the rate on the screen", [row for row in rows if row.level == LV], False),
+    lv, shown = [row for row in measurable if row.level == LV], [row for row in rows if row.level == LV]
+    for what, all_rows, name, own in (
+        ("LV level, the strip's own R waves", lv, "rate", True),
+        ("the same, without a look at the ECG", lv, "motion_rate", True),
+        ("every level, the strip's own R waves", measurable, "rate", True),
+        ("LV level, the rate on the screen", shown, "rate", False),
     ):
-        said = np.array([np.nan if row.rate is None else row.rate for row in all_rows])
+        said = np.array([np.nan if getattr(row, name) is None else getattr(row, name) for row in all_rows])
         true = np.array([row.own_rate if own else row.shown_rate for row in all_rows], float)
         if not np.isfinite(said).any():
             continue

@@ -10,6 +10,7 @@ import numpy as np
 from echonode.core.results import Ineligible, Measurement
 from echonode.tasks.mmode import concepts
 from echonode.tasks.mmode.case import Case
+from echonode.tasks.mmode.examination import Examination
 from echonode.tasks.mmode.outcome import results_of
 from echonode.tasks.mmode.runner import MModeRunner
 
@@ -19,7 +20,10 @@ LV: Final = "lv"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """Values in mm and beats a minute; None where there is none. `refused` is the reason's code."""
+    """Values in mm and beats a minute; None where there is none. `refused` is the reason's code.
+
+    `motion_rate` is the heart rate when the ECG in the picture is not looked at.
+    """
 
     key: str
     patient: str
@@ -32,6 +36,7 @@ class Row:
     lvids: float | None
     lvids_true: float | None
     rate: float | None
+    motion_rate: float | None
     own_rate: float | None
     shown_rate: float
     dice: float | None
@@ -42,6 +47,7 @@ def measured(runner: MModeRunner, case: Case) -> Row:
     examination = runner.examine(case.clip, SUBJECT, _silent)
     values: dict[str, float] = {}
     refused = said = dice = rate = None
+    motion = runner.examine(case.clip, {**SUBJECT, "ecg": False}, _silent) if runner.traces_windows else None
     if isinstance(examination, Ineligible):
         refused = examination.code
     else:
@@ -54,10 +60,22 @@ def measured(runner: MModeRunner, case: Case) -> Row:
         dice = None if examination.mask is None else dice_of(examination.mask, case)
         rate = values.get(concepts.HEART_RATE.value, examination.heart_rate)
     return Row(
-        key=case.key, patient=case.patient, level=case.level, quality=case.quality, said_level=said, refused=refused,
-        lvidd=values.get(concepts.LVID_D.value), lvidd_true=case.lvidd_mm, lvids=values.get(concepts.LVID_S.value),
-        lvids_true=case.lvids_mm, rate=rate, own_rate=case.own_rate, shown_rate=case.shown_rate, dice=dice,
-    )  # fmt: skip
+        key=case.key,
+        patient=case.patient,
+        level=case.level,
+        quality=case.quality,
+        said_level=said,
+        refused=refused,
+        lvidd=values.get(concepts.LVID_D.value),
+        lvidd_true=case.lvidd_mm,
+        lvids=values.get(concepts.LVID_S.value),
+        lvids_true=case.lvids_mm,
+        rate=rate,
+        motion_rate=motion.heart_rate if isinstance(motion, Examination) else None,
+        own_rate=case.own_rate,
+        shown_rate=case.shown_rate,
+        dice=dice,
+    )
 
 
 def dice_of(mask: np.ndarray, case: Case) -> float | None:

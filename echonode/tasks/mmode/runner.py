@@ -22,12 +22,13 @@ from echonode.tasks.common.devices import open_device
 from echonode.tasks.mmode import clinical, published, tracing
 from echonode.tasks.mmode.compact import COMPACT, JUDGED, Judge, LevelNet, Tracer, build_compact
 from echonode.tasks.mmode.compact_networks import CompactNetworks
+from echonode.tasks.mmode.ecg import r_waves
 from echonode.tasks.mmode.examination import Examination
 from echonode.tasks.mmode.grid import Gridded
 from echonode.tasks.mmode.net import CardioNet, QuickNat, build
 from echonode.tasks.mmode.networks import MODES, PRECISIONS, NetworkMode, Networks, Sampling
 from echonode.tasks.mmode.outcome import results_of
-from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, strip_of
+from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, Strip, strip_of
 from echonode.tasks.mmode.quality import GOOD
 from echonode.tasks.mmode.species import SPECIES, Species, species_of
 from echonode.tasks.mmode.windows import resized
@@ -111,7 +112,8 @@ def open_networks(
 
 
 class MModeRunner:
-    """A Runner. Parameters: `species` (mouse, human), `body_mass_g`, `preparation`, `mode`; all may be left out."""
+    """A Runner. Parameters: `species` (mouse, human), `body_mass_g`, `preparation`, `mode`, `ecg` (False: R waves
+    from the motion alone, where small networks measure); all may be left out."""
 
     def __init__(
         self, networks: Networks, *, usual: Settings, species: Sequence[str], compact: CompactNetworks | None = None
@@ -170,6 +172,7 @@ class MModeRunner:
             return tracing.examine(
                 strip, self._compact, self._networks, species=species, body_mass=settings.body_mass,
                 told=lambda: progress(1, 2),
+                waves=_waves(clip, strip) if parameters.get("ecg", True) is not False else (),
             )  # fmt: skip
         examine = published.examine if settings.preparation == "published" else clinical.examine
         done = 0
@@ -241,6 +244,11 @@ class _Told:
 
     def done(self) -> None:
         self._progress(1000 * (self._clip + 1), 1000 * self._clips)
+
+
+def _waves(clip: Clip, strip: Strip) -> tuple[float, ...]:
+    """R waves of the ECG in a still picture; over a moving time line the trace is not followed."""
+    return r_waves(clip.frames[0], strip.calibration) if len(clip.frames) == 1 else ()
 
 
 def _built(package: Package, architecture: str) -> CardioNet | QuickNat | Tracer | LevelNet | Judge:

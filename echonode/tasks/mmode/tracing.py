@@ -1,13 +1,14 @@
 """The order of work with the small networks: the level first, then walls, beats from R wave to R wave, good stretches only.
 
 End-diastole is the R wave and end-systole the smallest cavity after it (Lang et al., J Am Soc Echocardiogr 2015;28:1);
-both are found by the tracer, which knows them from the motion. Diameters are read at those instants.
+R waves are read from a coloured ECG, else found by the tracer, which knows them and end-systole from the motion. Diameters
+are read at those instants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -57,8 +58,12 @@ def examine(
     species: Species,
     body_mass: float | None,
     told: Counted,
+    waves: Sequence[float] = (),
 ) -> Examination | Ineligible:
-    """What can be measured in a strip; off the LV level its refusal, beside the heart rate."""
+    """What can be measured in a strip; off the LV level its refusal, beside the heart rate.
+
+    `waves`: columns of the strip where the ECG has R waves; without them they are known from the motion.
+    """
     calibration = strip.calibration
     try:
         grid = gridded(strip.grey, millimetres=calibration.millimetres, seconds=calibration.seconds)
@@ -75,6 +80,8 @@ def examine(
         return _examination(strip, species, body_mass, windows, judged, levels=levels)
     trace = networks.trace(grid)
     phases = phases_of(trace, seconds=grid.seconds, species=species)
+    if waves:
+        phases = replace(phases, diastoles=tuple((wave + 0.5) / grid.stretch - 0.5 for wave in waves))
     rates = _rates(phases, grid, good, species=species)
     steady = [1 / rate.value for rate in rates if rate.good]
     heart_rate = 1 / float(np.mean(steady)) if steady else None
@@ -95,7 +102,7 @@ def examine(
         strip, species, body_mass, windows, judged, levels=levels, rates=tuple(rates), heart_rate=heart_rate,
         beats=tuple(beats), mask=_between(upper, lower, height=strip.grey.shape[0]),
         lvid=(lower - upper) * calibration.millimetres,
-        notes=_notes(networks, plain, levels=levels, kept=len(kept)),
+        notes=_notes(networks, plain, levels=levels, kept=len(kept), waves=bool(waves)),
     )  # fmt: skip
 
 
@@ -257,8 +264,12 @@ def _examination(
     )  # fmt: skip
 
 
-def _notes(networks: CompactNetworks, plain: Networks, *, levels: dict[str, float] | None, kept: int) -> list[str]:
+def _notes(
+    networks: CompactNetworks, plain: Networks, *, levels: dict[str, float] | None, kept: int, waves: bool
+) -> list[str]:
     notes = []
+    if not waves:
+        notes.append("R waves are known from the motion: no coloured ECG runs through the strip")
     if levels is None:
         notes.append("the level of the sweep was not judged: the package has no network for it")
     if not networks.judges and not plain.judges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from echonode.core.clip import Clip, Mode, Region
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, LabelMap, Measurement, Result
-from echonode.tasks.mmode.compact import JUDGED, build_compact
+from echonode.tasks.mmode.compact import JUDGED, Judge, Tracer
 from echonode.tasks.mmode.compact_networks import CompactNetworks, Trace
 from echonode.tasks.mmode.grid import gridded, network_picture
 from echonode.tasks.mmode.networks import Networks, Sampling
@@ -28,15 +29,15 @@ REGION = Region(
 )  # fmt: skip
 
 
+TRACER = Tracer((4, 4, 4, 4))
+
+
 class Answers(CompactNetworks):
     """What perfect networks would say of a heart whose cavity beats between 50 and 34 mm at 75 a minute."""
 
     def __init__(self, *, level: str = "lv", bad: tuple[float, float] | None = None) -> None:
-        super().__init__(
-            tracer=build_compact("mmode-tracer", widths=[4, 4, 4, 4]), level=None, judges=(), device=torch.device("cpu")
-        )  # type: ignore[arg-type]
+        super().__init__(tracer=TRACER, level=None, judges=[Judge((4, 4, 4, 4))], device=torch.device("cpu"))
         self._level, self._bad = level, bad
-        self.judges = [build_compact("mmode-judge", widths=[4, 4, 4, 4])]  # type: ignore[list-item]
 
     def trace(self, grid: Any) -> Trace:
         seconds = (np.arange(grid.picture.shape[1]) + 0.5) * grid.seconds
@@ -138,9 +139,9 @@ def test_a_scale_that_no_heart_has_is_refused() -> None:
 
 def test_a_package_of_two_tracers_is_not_sound() -> None:
     """Two outlines of one strip would leave it open which one is measured."""
-    net = build_compact("mmode-tracer", widths=[4, 4, 4, 4])
+    net = TRACER
     package = Package(
-        name="two", version="1", task="mmode", title="two", folder=None, digest="",  # type: ignore[arg-type]
+        name="two", version="1", task="mmode", title="two", folder=Path(), digest="",
         architecture={"a": "mmode-tracer", "b": "mmode-tracer"}, config={"widths": {"mmode-tracer": [4, 4, 4, 4]}},
     )  # fmt: skip
     with pytest.raises(PackageInvalid, match="second network of boundaries"):
@@ -157,3 +158,39 @@ def test_the_grid_keeps_places() -> None:
     assert grid.column_of(edge - 0.5) == pytest.approx(374.5, abs=1)
     assert network_picture(grid.picture).shape == (160, 320)
     np.testing.assert_allclose(network_picture(grid.picture), network_picture(grid.picture * 2), atol=0.02)
+
+
+def _with_ecg(waves: list[int], *, colour: tuple[int, int, int] = (0, 230, 60)) -> np.ndarray:
+    """A picture whose ECG runs across the foot of the strip, with T waves after its R waves."""
+    frame = np.repeat(_clip().frames[0], 3, axis=2)
+    time = np.arange(COLUMNS) * SECONDS
+    height = sum(
+        (40 * np.exp(-0.5 * ((time - wave * SECONDS) / 0.012) ** 2) + 12 * np.exp(-0.5 * ((time - wave * SECONDS - 0.3) / 0.05) ** 2)
+         for wave in waves), start=np.zeros(COLUMNS),
+    )  # fmt: skip
+    for column, row in enumerate(np.rint(ROWS - 6 - height).astype(int)):
+        frame[max(0, row - 2) : row + 3, column] = colour
+    return frame
+
+
+def test_r_waves_are_read_from_a_coloured_ecg() -> None:
+    """The ECG is what times a sweep; the heart rate of a poor strip is still right when its ECG can be seen."""
+    waves = [90, 300, 520]
+    clip = Clip(frames=_with_ecg(waves)[None], times_ms=np.zeros(1), regions=(REGION,), mode=Mode.M_MODE)
+    runner = _runner(Answers())
+    found = runner.examine(clip, {"species": "human"}, lambda done, total: None)
+    assert not isinstance(found, Ineligible)
+    assert found.heart_rate == pytest.approx(60 / (215 * SECONDS), abs=0.5)
+    assert [beat.diastole.column for beat in found.beats] == pytest.approx([90, 300, 520], abs=2)
+    motion = runner.examine(clip, {"species": "human", "ecg": False}, lambda done, total: None)
+    assert not isinstance(motion, Ineligible)
+    assert motion.heart_rate == pytest.approx(75, abs=0.5)
+    assert any("no coloured ECG" in note for note in motion.notes)
+
+
+def test_a_white_trace_is_not_taken_for_an_ecg() -> None:
+    frame = _with_ecg([90, 300, 520], colour=(255, 255, 255))
+    clip = Clip(frames=frame[None], times_ms=np.zeros(1), regions=(REGION,), mode=Mode.M_MODE)
+    found = _runner(Answers()).examine(clip, {"species": "human"}, lambda done, total: None)
+    assert not isinstance(found, Ineligible)
+    assert found.heart_rate == pytest.approx(75, abs=0.5)
