@@ -88,13 +88,11 @@ def _is_code(text: str) -> bool:
 
 
 def test_the_shipped_routes_make_slow_motion_of_2d_loops_and_send_nothing(checkout: Path) -> None:
-    (route,) = load_configuration(checkout / "ae_config").routes.route
-    assert (route.task, route.model, dict(route.parameters), route.deliver_to) == (
-        "slow_motion",
-        "optical-flow",
-        {"factor": 4},
-        (),
-    )
+    stress, rest = load_configuration(checkout / "ae_config").routes.route
+    for route, stage in ((stress, ("any",)), (rest, ("none",))):
+        assert (route.task, dict(route.parameters), route.deliver_to) == ("slow_motion", {"factor": 4, "beats": 2}, ())
+        assert "optical-flow" in route.models
+        assert route.when.stage == stage, "a loop is slowed down once"
 
 
 def test_the_shipped_peers_let_nobody_in(checkout: Path) -> None:
