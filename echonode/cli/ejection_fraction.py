@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption, existing
-from echonode.cli.screen import Column, quiet_logs
+from echonode.cli.screen import Column, quiet_logs, say
+from echonode.cli.truth import Compared, Truth, TruthOption, compared_as_json, show_compared
 from echonode.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from echonode.cli.readings import Reading
 
 TASK = "ejection_fraction"
 LABELS = ("EF", "label")
@@ -42,6 +48,7 @@ def ejection_fraction_command(
     split: Annotated[str | None, typer.Option(help="Only the videos of this split of the manifest.")] = None,
     view: Annotated[str | None, typer.Option(help="What the loops show, where their headers do not tell: A4C.")] = None,
     fps: FpsOption = None,
+    truth: TruthOption = None,
     device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -51,6 +58,7 @@ def ejection_fraction_command(
     from echonode.cli.loaded import loops_of, open_model
 
     quiet_logs()
+    known = None if truth is None else Truth.read(truth)
     listed = predictions.listed_of(paths, manifest=manifest, out=out, split=split, labels=LABELS)
     sources = loops_of(paths) if listed is None else []
     loaded = open_model(model, task=TASK, device=device, config=config)
@@ -68,6 +76,8 @@ def ejection_fraction_command(
         found = starts.get(name, starts.get(Path(name).stem, starts.get(f"{name}.avi")))
         return f"{start_indexes} has no start for it" if found is None else {**parameters, "starts": found}
 
+    if listed is not None and known is not None:
+        raise BadInput("--truth is for objects of echonode simulate; a manifest has its own EF column")
     if listed is not None:
         assert out is not None
         refused = predictions.predict(
@@ -75,20 +85,39 @@ def ejection_fraction_command(
             parameters_of=lambda video: parameters_of(video.name),
         )  # fmt: skip
     else:
-        found = (
-            (
-                source,
-                readings.read_or_refuse(loaded, source, parameters_of(source.name), modes=modes, fps=fps, view=view),
-            )
-            for source in sources
-        )
+        compared: list[Compared] = []
+
+        def read(source: Path) -> tuple[Path, list[readings.Reading]]:
+            given = readings.read_or_refuse(loaded, source, parameters_of(source.name), modes=modes, fps=fps, view=view)
+            if known is not None:
+                compared.extend(beside_truth(known, source, given))
+            return source, given
+
+        found = (read(source) for source in sources)
         columns = (
             Column("EF %", lambda row: _percent(row["reading"].value), right=True),
             Column("clips", lambda row: " ".join(_percent(value) for value in row["reading"].details["per_clip"])),
         )
         refused = readings.print_readings(loaded, found, as_json=as_json, columns=columns)
+        if known is not None and as_json:
+            say(json.dumps({"truth": compared_as_json(compared)}, ensure_ascii=False))
+        elif known is not None:
+            show_compared(compared)
     if refused:
         raise typer.Exit(2)
+
+
+def beside_truth(known: Truth, source: Path, given: Sequence[Reading]) -> list[Compared]:
+    """What each preparation measured of one file, beside the truth of the heart that it shows; nothing of refusals."""
+    there = known.of_file(source)
+    return [
+        Compared(
+            source=str(source), measurement=f"ejection fraction, {each.preparation}", unit="%", value=each.value,
+            truth=None if there is None else there.number("ef_percent"),
+        )
+        for each in given
+        if each.refused is None
+    ]  # fmt: skip
 
 
 def _percent(value: float | None) -> str:

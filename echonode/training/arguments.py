@@ -15,6 +15,7 @@ from echonode.training.table import Table, tables_as_json
 Precision = Literal["fp32", "bf16", "fp16"]
 Edition = Literal["sound", "published"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+Metrics = tuple[Metric, ...]
 EDITIONS: tuple[Edition, ...] = ("sound", "published")
 
 

@@ -12,6 +12,8 @@ TASK = TaskSpec(
         "coreecho": "echonode.tasks.ejection_fraction.upstream:import_coreecho",
         "echonet-dynamic": "echonode.tasks.ejection_fraction.upstream:import_echonet_dynamic",
     },
+    recipes={"ejection-fraction": "echonode.tasks.ejection_fraction.train:main"},
+    evaluations={"ejection-fraction": "echonode.tasks.ejection_fraction.evaluate:evaluate"},
     parity="echonode.tasks.ejection_fraction.parity:check",
     tools={
         "read": "echonode.tasks.common.reading:read",

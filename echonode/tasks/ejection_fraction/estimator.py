@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 from torch import nn
@@ -15,17 +15,21 @@ from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import keep_float32, open_device
+from echonode.tasks.common.inputs import counted
 from echonode.tasks.common.r2plus1d import features
-from echonode.tasks.ejection_fraction.net import build
+from echonode.tasks.ejection_fraction.compact import DEPTHS, WIDTHS
+from echonode.tasks.ejection_fraction.net import FEATURES, build
 
 Method = Literal["regressor", "head", "embedding", "r2plus1d"]
-ROLES: Final[dict[Method, tuple[tuple[str, str], ...]]] = {
-    "regressor": (("encoder", "uniformer-small"), ("regressor", "ef-regressor")),
-    "head": (("encoder", "uniformer-small"),),
-    "embedding": (("encoder", "uniformer-small"),),
-    "r2plus1d": (("encoder", "r2plus1d-18"),),
+ROLES: Final[dict[Method, dict[str, tuple[str, ...]]]] = {
+    "regressor": {"encoder": ("uniformer-small", "uniformer-compact"), "regressor": ("ef-regressor",)},
+    "head": {"encoder": ("uniformer-small",)},
+    "embedding": {"encoder": ("uniformer-small",)},
+    "r2plus1d": {"encoder": ("r2plus1d-18",)},
 }
+"""Which networks a method needs, and which architectures may take that role."""
 GPU_BATCH: Final = 16
+LARGEST: Final = 2048
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -78,12 +82,33 @@ def open_estimator(package: Package, *, device: str, threads: int) -> Estimator:
     if method not in ROLES:
         raise PackageInvalid(f"{package.name}: config.method: {', '.join(ROLES)} is expected, not {method!r}")
     networks = {}
-    for role, architecture in ROLES[method]:
-        if package.architecture.get(role) != architecture or role not in package.weights:
-            raise PackageInvalid(f"{package.name}: method {method} needs {architecture} as {role}")
-        outputs = int(package.config.get("outputs", 1))
-        arguments = {} if role == "regressor" else {"outputs": outputs}
+    for role, possible in ROLES[method].items():
+        architecture = package.architecture.get(role, "")
+        if architecture not in possible or role not in package.weights:
+            raise PackageInvalid(f"{package.name}: method {method} needs {' or '.join(possible)} as {role}")
+        arguments = arguments_of(architecture, package.config)
         network = outline(partial(build, architecture, **arguments))
         network.load_state_dict(load_weights(package.weights[role], shapes_of(network)), assign=True)
         networks[role] = network
     return Estimator(networks, method=cast(Method, method), device=place)
+
+
+def arguments_of(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a package's [config] says of the size of a network; the published size where it says nothing.
+
+    Raises:
+        PackageInvalid: a size that no network has.
+    """
+    if architecture == "ef-regressor":
+        return {"features": counted(config, "features", FEATURES)}
+    if architecture == "uniformer-compact":
+        return {name: _sizes(config, name, usual) for name, usual in (("widths", WIDTHS), ("depths", DEPTHS))}
+    return {"outputs": int(config.get("outputs", 1))}
+
+
+def _sizes(config: Mapping[str, Any], name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    values = config.get(name, usual)
+    sound = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == len(usual)
+    if not sound or not all(type(value) is int and 0 < value <= LARGEST for value in values):
+        raise PackageInvalid(f"config.{name}: {len(usual)} whole numbers to {LARGEST} are expected, not {values!r}")
+    return tuple(values)

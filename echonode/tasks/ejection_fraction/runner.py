@@ -91,16 +91,29 @@ class EjectionFractionRunner:
         Raises:
             BadInput: a parameter that is not understood.
         """
-        mode = preparation_of(parameters, self._preparation)
-        clips = whole_of(parameters, "clips", None, least=1, most=MOST_CLIPS)
-        seed = whole_of(parameters, "seed", None, least=0, most=2**63 - 1)
-        starts = starts_of(parameters)
-        if mode == "clinical" and (starts is not None or seed is not None):
-            raise BadInput("starts and seed count frames: they belong to preparation published")
-        refusal = refusal_of_clip(clip, self._contract, by_time=mode == "clinical")
-        if refusal is not None:
-            return refusal
-        if mode == "clinical":
-            colour = bool(self._contract.get("colour", False))
-            return prepare.clinical(clip, self._convention, clips=clips, colour=colour)
-        return prepare.published(clip, self._convention, clips=clips, starts=starts, seed=seed)
+        return prepared_clip(
+            clip, parameters, convention=self._convention, contract=self._contract, preparation=self._preparation
+        )
+
+
+def prepared_clip(
+    clip: Clip, parameters: Mapping[str, Any], *, convention: Convention, contract: Mapping[str, Any], preparation: str
+) -> Preparation | Ineligible:
+    """What a model of this convention and [input] table would look at, or why it takes nothing of the clip.
+
+    Raises:
+        BadInput: a parameter that is not understood.
+    """
+    mode = preparation_of(parameters, preparation)
+    clips = whole_of(parameters, "clips", None, least=1, most=MOST_CLIPS)
+    seed = whole_of(parameters, "seed", None, least=0, most=2**63 - 1)
+    starts = starts_of(parameters)
+    if mode == "clinical" and (starts is not None or seed is not None):
+        raise BadInput("starts and seed count frames: they belong to preparation published")
+    refusal = refusal_of_clip(clip, contract, by_time=mode == "clinical")
+    if refusal is not None:
+        return refusal
+    if mode == "clinical":
+        colour = bool(contract.get("colour", False))
+        return prepare.clinical(clip, convention, clips=clips, colour=colour)
+    return prepare.published(clip, convention, clips=clips, starts=starts, seed=seed)
