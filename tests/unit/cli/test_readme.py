@@ -16,6 +16,7 @@ PAGES = [
     "docs/phantom.md",
     "docs/published-models.md",
     "docs/security.md",
+    "docs/slow-motion.md",
     "docs/training.md",
     "docs/architecture.md",
     "deploy/README.md",
@@ -40,7 +41,7 @@ def commands_of(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-GROUPS = {"work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "viewer"}
+GROUPS = {"data", "work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "viewer"}
 
 
 @pytest.mark.parametrize("page", PAGES)
