@@ -9,6 +9,8 @@ TASK = TaskSpec(
     title="CMR findings predicted from echo",
     runner="echonode.tasks.cmr.runner:open_runner",
     importers={"cmr-r2plus1d": "echonode.tasks.cmr.upstream:import_cmr"},
+    recipes={"cmr": "echonode.tasks.cmr.train:main"},
+    evaluations={"cmr": "echonode.tasks.cmr.evaluation:evaluate"},
     parity="echonode.tasks.cmr.parity:check",
     tools={
         "read": "echonode.tasks.common.reading:read",

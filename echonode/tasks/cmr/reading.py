@@ -18,6 +18,38 @@ PROBABILITY: Final = Code("1", "UCUM", "no units")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quantity:
+    """What a model says: a coded concept, its unit, its title; `probability` of a finding, else a value."""
+
+    concept: Code
+    title: str
+    unit: Code = PROBABILITY
+    probability: bool = True
+
+
+QUANTITIES: Final[Mapping[str, Quantity]] = {
+    **{name: Quantity(concept=code, title=f"CMR {name.replace('-', ' ')}") for name, code in FINDINGS.items()},
+    "segment-motion": Quantity(
+        concept=Code("WMA-VIEW", PRIVATE_SCHEME, "Probability that a segment in view moves abnormally"),
+        title="Abnormal wall motion",
+    ),
+    "ejection-fraction": Quantity(
+        concept=Code("10230-1", "LN", "Left Ventricular Ejection Fraction"), title="Ejection fraction",
+        unit=Code("%", "UCUM", "percent"), probability=False,
+    ),
+    "score-index": Quantity(
+        concept=Code("WMSI-VIEW", PRIVATE_SCHEME, "Wall motion score index of the segments in view"),
+        title="Wall motion score index", probability=False,
+    ),
+    "value": Quantity(
+        concept=Code("CMR-VALUE", PRIVATE_SCHEME, "Value of the manifest that the model learned"),
+        title="Value", probability=False,
+    ),
+}  # fmt: skip
+"""What the runner knows to say: the findings of the released models, and what echonode's own recipe trains."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """`per_clip` in logits; `threshold` is the site's, on the probability, None where it set none."""
 
@@ -36,16 +68,30 @@ class Reading:
 
     @property
     def probability(self) -> float:
-        """The logistic function of the logit; not calibrated."""
+        """The logistic function of the logit; not calibrated by the authors of the released models."""
         return probability_of(self.logit)
 
+    @property
+    def value(self) -> float:
+        """What the measurement says: the probability, or of a regression the mean over clips as it is."""
+        return self.probability if QUANTITIES[self.finding].probability else self.logit
+
     def results(self) -> tuple[Result, ...]:
-        """The probability as a coded measurement."""
-        concept = FINDINGS[self.finding]
-        return (Measurement(concept=concept, value=self.probability, unit=PROBABILITY, frames=self.frames),)
+        """The probability or value as a coded measurement."""
+        quantity = QUANTITIES[self.finding]
+        return (Measurement(concept=quantity.concept, value=self.value, unit=quantity.unit, frames=self.frames),)
 
     def details(self) -> Mapping[str, Any]:
         """What is no coded measurement, as JSON values."""
+        if not QUANTITIES[self.finding].probability:
+            return {
+                "preparation": self.mode,
+                "finding": self.finding,
+                "per_clip": list(self.per_clip),
+                "starts_in_ms": list(self.starts_ms),
+                "frames": list(self.frames),
+                "notes": list(self.notes),
+            }
         return {
             "preparation": self.mode,
             "finding": self.finding,

@@ -17,16 +17,17 @@ from echonode.core.package import Package
 from echonode.core.results import Ineligible, Result
 from echonode.core.task import Progress
 from echonode.tasks.cmr import prepare
-from echonode.tasks.cmr.net import build
+from echonode.tasks.cmr.compact import SIDE, CompactWallMotion
+from echonode.tasks.cmr.net import ARCHITECTURES, build
 from echonode.tasks.cmr.prepare import Convention, Preparation
-from echonode.tasks.cmr.reading import FINDINGS, Reading
+from echonode.tasks.cmr.reading import QUANTITIES, Reading
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import keep_float32, open_device
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
 from echonode.tasks.common.reading import run_each
 
-ROLE, ARCHITECTURE = "classifier", "r2plus1d-18"
+ROLE = "classifier"
 
 
 def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
@@ -39,24 +40,44 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
     cv2.setNumThreads(max(1, threads))
     place = open_device(device, threads=threads)
     keep_float32(place)
-    if package.architecture.get(ROLE) != ARCHITECTURE or ROLE not in package.weights:
-        raise PackageInvalid(f"{package.name}: {ARCHITECTURE} is expected as {ROLE}")
+    network = network_of(package)
     finding, threshold = package.config.get("finding"), package.config.get("threshold")
-    if finding not in FINDINGS:
-        raise PackageInvalid(f"{package.name}: config.finding: {' or '.join(FINDINGS)} is expected, not {finding!r}")
+    if finding not in QUANTITIES:
+        raise PackageInvalid(f"{package.name}: config.finding: {' or '.join(QUANTITIES)} is expected, not {finding!r}")
     if threshold is not None and (not isinstance(threshold, int | float) or not 0 < threshold < 1):
         raise PackageInvalid(f"{package.name}: config.threshold: between 0 and 1 is expected, not {threshold!r}")
-    network = outline(partial(build, ARCHITECTURE))
-    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)), assign=True)
+    convention = Convention.of(package.config)
+    if isinstance(network, CompactWallMotion) and convention.side != SIDE:
+        raise PackageInvalid(f"{package.name}: config.side: {SIDE} is expected, not {convention.side}")
     return CmrRunner(
-        network=network.eval().requires_grad_(False).to(place),
+        network=network.to(place),
         device=place,
-        convention=Convention.of(package.config),
+        convention=convention,
         finding=str(finding),
         threshold=None if threshold is None else float(threshold),
         contract=package.input,
         preparation=package.preparation,
     )
+
+
+def network_of(package: Package) -> nn.Module:
+    """The network of a package with its weights, evaluating, on the CPU.
+
+    Raises:
+        PackageInvalid: its architecture or [config.network] is none of this task's.
+        CheckpointRefused: its weights do not fit the architecture.
+    """
+    architecture, config = package.architecture.get(ROLE, ""), package.config.get("network", {})
+    if architecture not in ARCHITECTURES or ROLE not in package.weights:
+        raise PackageInvalid(f"{package.name}: {' or '.join(ARCHITECTURES)} is expected as {ROLE}")
+    if not isinstance(config, Mapping):
+        raise PackageInvalid(f"{package.name}: config.network: a table is expected")
+    try:
+        network = outline(partial(build, architecture, **config))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PackageInvalid(f"{package.name}: config.network: {error}") from error
+    network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)), assign=True)
+    return network.eval().requires_grad_(False)
 
 
 class CmrRunner:
