@@ -39,6 +39,7 @@ LIKELY: Final = 0.35  # of a phase's peak
 WIDEST: Final = 6.0  # rows; a border whose answer is spread wider is not seen there
 SMOOTHED: Final = 7  # columns of the grid
 AROUND: Final = 1  # columns to either side that a diameter is read from
+NEAR_SYSTOLE: Final = 8  # columns to either side of end-systole, in which the smallest diameter is looked for
 SHORTEST_SYSTOLE, LONGEST_SYSTOLE = 0.12, 0.65  # s from the R wave to end-systole
 
 
@@ -162,13 +163,14 @@ def _beats(
         ]  # fmt: skip
         if not after:
             continue
-        diastole, systole = _read(walls, start), _read(walls, after[0])
+        diastole, emptiest = _read(walls, start), _smallest(walls, after[0])
+        systole = _read(walls, emptiest)
         large, small = diastole[2] - diastole[1], systole[2] - systole[1]
         if not (np.isfinite([large, small]).all() and large > small > 0):
             continue
         found.append(
             _measured(
-                grid, good, species, start=start, systole=after[0], large=large * grid.millimetres,
+                grid, good, species, start=start, systole=emptiest, large=large * grid.millimetres,
                 small=small * grid.millimetres, rate=rate_at.get(_column(start, grid, good)),
                 septum=(diastole[1] - diastole[0]) * grid.millimetres,
                 posterior=(diastole[3] - diastole[2]) * grid.millimetres,
@@ -203,6 +205,14 @@ def _measured(
         septum=septum if np.isfinite(septum) and septum > 0 else None,
         posterior=posterior if np.isfinite(posterior) and posterior > 0 else None,
     )
+
+
+def _smallest(walls: Floats, place: float) -> float:
+    """Where the cavity is smallest about end-systole."""
+    near = round(place)
+    first = max(0, near - NEAR_SYSTOLE)
+    lvid = (walls[2] - walls[1])[first : near + NEAR_SYSTOLE + 1]
+    return first + float(np.nanargmin(lvid)) if np.isfinite(lvid).any() else place
 
 
 def _read(walls: Floats, place: float) -> Floats:
