@@ -19,12 +19,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echonode.archive.activity import process_name
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
+from echonode.archive.node_key import make_node_key, read_node_key
 from echonode.archive.vitals import VitalsWriter
 from echonode.core.configuration import Configuration, load_configuration, refuse_strangers
 from echonode.core.errors import ConfigurationError, EchonodeError
@@ -37,10 +39,12 @@ from echonode.flow.counted import CountedIngest
 from echonode.flow.ingest import Ingest
 from echonode.flow.route import plan
 from echonode.logs import configure_logging
+from echonode.phantom.marker import signed_by
 from echonode.registry.catalogue import Catalogue
 from echonode.supervisor import Role, Supervisor, child_of_supervisor, say_ready, this_python
 
 if TYPE_CHECKING:
+    from echonode.flow.self_check import SelfCheck
     from echonode.web.sender import PeerSender
 
 LOG = logging.getLogger(__name__)
@@ -84,6 +88,7 @@ def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally 
         blobs=open_blobs(configuration),
         planner=lambda facts: plan(facts, routes, settings, installed=catalogue.names()),
         settings=settings,
+        recogniser=partial(signed_by, key=key) if (key := read_node_key(configuration.root)) else None,
     )
 
 
@@ -117,6 +122,21 @@ def open_executor(configuration: Configuration, *, inline: bool = False) -> Exec
     return InlineExecutor(tasks=tasks, limits=limits, device=slot.device, threads=slot.threads)
 
 
+def open_self_check(configuration: Configuration, archive: Archive, executor: Executor) -> SelfCheck:
+    """What sends this node a simulated study when it is asked for, and looks at what comes back."""
+    from echonode.flow.self_check import SelfCheck  # late: acceptors check nothing
+    from echonode.self_scanner import SelfScanner
+
+    return SelfCheck(
+        archive=archive,
+        blobs=open_blobs(configuration),
+        catalogue=open_catalogue(configuration),
+        executor=executor,
+        settings=configuration.node,
+        scanner=SelfScanner(configuration, key=make_node_key(configuration.root)),
+    )
+
+
 def serve(configuration: Configuration) -> int:
     """Run the node until SIGTERM or SIGINT; 0 when it ended as it should.
 
@@ -138,6 +158,7 @@ def serve(configuration: Configuration) -> int:
         _listening_web(configuration) as doors,
     ):
         open_archive(configuration, migrate=True).close()
+        make_node_key(configuration.root)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stop.set())
@@ -248,8 +269,15 @@ def run_worker_process(folder: Path) -> None:
         vitals = VitalsWriter(
             configuration.root, role="worker", tally=tally, report=lambda: {"executor": executor.health()}
         )
+        check = open_self_check(configuration, archive, executor)
         scheduler = schedule(
-            sweeps(archive, blobs, settings, strays=lambda: runs.refuse_strays() + delivery.refuse_strays())
+            sweeps(
+                archive,
+                blobs,
+                settings,
+                strays=lambda: runs.refuse_strays() + delivery.refuse_strays(),
+                check=check,
+            )
         )
         LOG.info("worker is ready", extra={"taken_over": taken, "owner": leases.owner})
         say_ready()
@@ -258,6 +286,7 @@ def run_worker_process(folder: Path) -> None:
                 work(runs, delivery, leases, poll_seconds=settings.work.poll_seconds, stop=stop, tally=tally)
         finally:
             scheduler.shutdown(wait=False)
+            check.stop()
             executor.shutdown()
             sender.close()
             archive.close()

@@ -18,6 +18,7 @@ from echonode.archive.blobs import LocalBlobs
 from echonode.archive.vitals import fold_vitals
 from echonode.core.settings import NodeSettings
 from echonode.flow.orphans import sweep_orphans
+from echonode.flow.self_check import SelfCheck, ask_nightly
 from echonode.flow.settle import settle
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +36,17 @@ class Sweep:
     run: Callable[[], int]
 
 
-def sweeps(archive: Archive, blobs: LocalBlobs, settings: NodeSettings, *, strays: Callable[[], int]) -> list[Sweep]:
-    """The table for one node; `strays` ends workitems whose model or destination is gone."""
+def sweeps(
+    archive: Archive,
+    blobs: LocalBlobs,
+    settings: NodeSettings,
+    *,
+    strays: Callable[[], int],
+    check: SelfCheck | None = None,
+) -> list[Sweep]:
+    """The table for one node; `strays` ends workitems whose model or destination is gone, `check` checks the node."""
     return [
+        *([] if check is None else _checks(archive, settings, check)),
         Sweep(name="lapsed leases", every_seconds=min(5.0, settings.work.lease_seconds), run=archive.work.reap),
         Sweep(
             name="complete studies",
@@ -59,6 +68,22 @@ def sweeps(archive: Archive, blobs: LocalBlobs, settings: NodeSettings, *, stray
             run=lambda: archive.activity.forget_closed(before=archive.clock() - REMEMBERED_SECONDS),
         ),
     ]
+
+
+def _checks(archive: Archive, settings: NodeSettings, check: SelfCheck) -> list[Sweep]:
+    rows = [
+        Sweep(name="self-check", every_seconds=2.0, run=check.step),
+        Sweep(name="left of self-checks", every_seconds=HOUR, run=check.clear),
+    ]
+    if settings.self_check.enabled:
+        rows.append(
+            Sweep(
+                name="nightly self-check",
+                every_seconds=30.0,
+                run=lambda: ask_nightly(archive, settings.self_check),
+            )
+        )
+    return rows
 
 
 def watch_disk(blobs: LocalBlobs, settings: NodeSettings) -> int:

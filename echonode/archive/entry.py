@@ -177,9 +177,7 @@ def person_columns(identity: PatientIdentity, attributes: Mapping[str, Any]) -> 
     }
 
 
-def patient_row(
-    connection: Connection, attributes: Mapping[str, Any], *, study_uid: str, hidden: bool = False
-) -> int:
+def patient_row(connection: Connection, attributes: Mapping[str, Any], *, study_uid: str, hidden: bool = False) -> int:
     """The id of the patient's row, made when it is new. Without a PatientID a patient is known in one study alone."""
     identity = identity_of(attributes)
     parts = [identity.patient_id, identity.issuer] if identity.patient_id else ["", "", study_uid, identity.digest]

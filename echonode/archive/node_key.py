@@ -57,7 +57,9 @@ def read_node_key(root: Path) -> bytes | None:
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_IMODE(mode) & _OTHERS:
-            LOG.warning("others could read the node's key: narrowed; replace it if it may be known", extra={"file": FILE})
+            LOG.warning(
+                "others could read the node's key: narrowed; replace it if it may be known", extra={"file": FILE}
+            )
             with contextlib.suppress(OSError):
                 os.fchmod(handle, 0o600)
         key = os.read(handle, KEY_BYTES + 1)

@@ -21,6 +21,7 @@ from echonode.cli import (
     reference,
     routes,
     run_group,
+    self_check,
     serve,
     simulate,
     study,
@@ -79,6 +80,7 @@ app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
 app.command("refused")(study.refused_command)
 app.add_typer(models.app)
+app.add_typer(self_check.app)
 app.add_typer(data.app)
 app.command("train")(train.train_command)
 app.command("evaluate")(evaluate.evaluate_command)

@@ -166,6 +166,21 @@ class ModelsSection(Section):
     )
 
 
+class SelfCheckSection(Section):
+    """The nightly check: the node sends itself a simulated study and looks at what comes back."""
+
+    enabled: bool = Field(True, description="check every night")
+    at: str = Field("03:30", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="when, in this machine's time")
+    timeout_seconds: Seconds = Field(3600.0, description="what has not come back after this long does not come")
+    ef_points: float = Field(12.0, gt=0, description="an ejection fraction may be wrong by so many points")
+    diameter_mm: float = Field(6.0, gt=0, description="an LV diameter may be wrong by so much")
+    heart_rate_bpm: float = Field(6.0, gt=0, description="a heart rate may be wrong by so many beats a minute")
+    dice_loss: float = Field(0.2, gt=0, le=1, description="Dice of the LV cavity may be so far below 1")
+    grey_levels: float = Field(
+        8.0, gt=0, description="recorded frames of slow motion may differ by so many of 255 grey levels on average"
+    )
+
+
 class NodeSettings(Section):
     """node.toml as a whole."""
 
@@ -178,4 +193,5 @@ class NodeSettings(Section):
     execution: ExecutionSection = Field(default_factory=ExecutionSection)
     work: WorkSection = Field(default_factory=WorkSection)
     models: ModelsSection = Field(default_factory=ModelsSection)
+    self_check: SelfCheckSection = Field(default_factory=SelfCheckSection)
     log: LogSection = Field(default_factory=LogSection)

@@ -234,7 +234,9 @@ class Ingest:
                 return _receipt(Verdict.DUPLICATE, entry, "the same bytes are stored already")
         if first.hidden != entry.hidden:  # it must neither vanish with the hidden one nor be taken for it
             whose = "is" if first.hidden else "is not"
-            conflict = ConflictingDuplicate(f"the object that is stored under this UID {whose} this node's own simulation")
+            conflict = ConflictingDuplicate(
+                f"the object that is stored under this UID {whose} this node's own simulation"
+            )
             return self._quarantine(received, place, conflict, entry)
         sameness = compare_objects(first, _stored(entry, place), limits=self._settings.limits)
         if not sameness.same:

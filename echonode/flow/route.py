@@ -15,7 +15,6 @@ from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.work import WorkKind, WorkRequest
 
-
 SELF_CHECK_PRIORITY = -1000
 """Below every priority that a route can have: patients come first."""
 

@@ -127,7 +127,7 @@ def _disk(services: Services) -> Iterator[Metric]:
 def _waiting(services: Services) -> Iterator[Metric]:
     try:
         services.archive.check()
-        gauges = services.archive.gauges()
+        gauges, checked = services.archive.gauges(), services.archive.self_checks.latest()
     except EchonodeError:
         yield GaugeMetricFamily("echonode_database_up", "whether the database answers", value=0)
         return
@@ -146,3 +146,9 @@ def _waiting(services: Services) -> Iterator[Metric]:
     yield GaugeMetricFamily("echonode_quarantined", "objects in quarantine", value=gauges.quarantined)
     yield GaugeMetricFamily("echonode_identity_conflicts", "studies that name two patients", value=gauges.conflicts)
     yield GaugeMetricFamily("echonode_unsettled_studies", "studies that still grow", value=gauges.unsettled)
+    if checked is not None:
+        ok = "whether every answer to the last self-check was within its limit"
+        yield GaugeMetricFamily("echonode_self_check_ok", ok, value=bool(checked.ok))
+        yield GaugeMetricFamily(
+            "echonode_self_check_timestamp_seconds", "when the last self-check ended", value=checked.ended_at or 0
+        )
