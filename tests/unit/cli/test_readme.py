@@ -16,6 +16,7 @@ PAGES = [
     "docs/phantom.md",
     "docs/published-models.md",
     "docs/security.md",
+    "docs/mmode.md",
     "docs/slow-motion.md",
     "docs/training.md",
     "docs/architecture.md",
