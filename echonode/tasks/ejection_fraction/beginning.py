@@ -31,7 +31,7 @@ def begin(networks: nn.ModuleDict, file: Path) -> None:
     """
     if file.suffix == ".safetensors":
         try:
-            states = {"encoder": load_file(file)}
+            states: dict[str, Mapping[str, torch.Tensor]] = {"encoder": load_file(file)}
             beside = file.with_name(REGRESSOR_FILE)
             if file.name == ENCODER_FILE and beside.is_file():
                 states["regressor"] = load_file(beside)

@@ -77,7 +77,7 @@ def clip_by_time(
         area = np.array([each.mean(dtype=np.float64) for each in moved]) * grid**2 / 255
         volume = np.log(loop.volume_ml[shown])
         course[:] = np.log(np.maximum(area, 0.25)), volume - volume.mean()
-    return {"clip": clip, "ef": np.float32(loop.ef_percent), "cells": cells, "course": course}
+    return {"clip": clip, "ef": np.array(loop.ef_percent, np.float32), "cells": cells, "course": course}
 
 
 def clip_by_number(
@@ -98,7 +98,10 @@ def clip_by_number(
     top, left = SHIFT_PIXELS + int(down), SHIFT_PIXELS + int(across)
     pictures = whole[:, top : top + side, left : left + side]
     levels = convention.levels()
-    return {"clip": np.stack([levels[lane][pictures] for lane in range(3)]), "ef": np.float32(loop.ef_percent)}
+    return {
+        "clip": np.stack([levels[lane][pictures] for lane in range(3)]),
+        "ef": np.array(loop.ef_percent, np.float32),
+    }
 
 
 def _move(kept_side: int, side: int, chance: np.random.Generator | None) -> NDArray[np.float64]:

@@ -84,7 +84,8 @@ class LocalBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> the same."""
         mixed: torch.Tensor = self.conv1(functional.gelu(self.norm1(x)))
-        return x + self.conv2(functional.gelu(self.norm2(mixed)))
+        answer: torch.Tensor = x + self.conv2(functional.gelu(self.norm2(mixed)))
+        return answer
 
 
 class GlobalBlock(nn.Module):
@@ -108,7 +109,8 @@ class GlobalBlock(nn.Module):
         tokens = tokens + self.attn(self.norm1(tokens))
         tokens = tokens + self.mlp(self.norm2(tokens))
         count, steps, channels, height, width = x.shape
-        return tokens.view(count, steps, height, width, channels).permute(0, 1, 4, 2, 3)
+        answer: torch.Tensor = tokens.view(count, steps, height, width, channels).permute(0, 1, 4, 2, 3)
+        return answer
 
 
 def _earlier(x: torch.Tensor) -> torch.Tensor:
@@ -118,4 +120,5 @@ def _earlier(x: torch.Tensor) -> torch.Tensor:
 
 def _triples(frames: torch.Tensor) -> torch.Tensor:
     """(N, T, H, W) -> (N, T / 3, 3, H, W): three frames after each other are one step."""
-    return frames.unflatten(1, (-1, STEP))
+    count, length, height, width = frames.shape
+    return frames.reshape(count, length // STEP, STEP, height, width)

@@ -78,7 +78,8 @@ def _neighbours(points: Places, perplexity: float) -> Places:
                 high, beta = beta, (beta + low) / 2
         shares[row] = np.insert(share, row, 0.0)
     together = shares + shares.T
-    return np.maximum(together / together.sum(), 1e-12)
+    near: Places = np.maximum(together / together.sum(), 1e-12)
+    return near
 
 
 def _squares(points: Places) -> Places:

@@ -244,11 +244,11 @@ def _map(path: Path, vectors: np.ndarray, truth: np.ndarray, *, name: str) -> Pa
     FigureCanvasAgg(figure)
     for number, (points, title) in enumerate(maps, start=1):
         axes = figure.add_subplot(1, len(maps), number)
-        dots = axes.scatter(points[:, 0], points[:, 1], c=truth, cmap="viridis", s=14, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], c=truth, cmap="viridis", s=14, linewidths=0)
         axes.set_title(f"{name}: {title}", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.colorbar(dots, ax=figure.axes, label=f"true {QUANTITY} [{UNIT}]")
+    figure.colorbar(figure.axes[0].collections[0], ax=figure.axes, label=f"true {QUANTITY} [{UNIT}]")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
     return path

@@ -77,7 +77,7 @@ class Learner(nn.Module):
             if self._stage == 2:
                 return losses
             if weights.contrast:
-                views = embedding.unflatten(0, truth.shape)
+                views = embedding.view(*truth.shape, -1)
                 losses["contrast"] = weights.contrast * rank_n_contrast(
                     views, truth[:, 0], temperature=weights.temperature
                 )
@@ -90,9 +90,10 @@ class Learner(nn.Module):
         cells, course = batch["cells"].flatten(0, 1), batch["course"].flatten(0, 1)
         known = (cells >= 0).flatten(1).all(dim=1).float()
         share = known / known.sum().clamp(min=1)
-        shown = self.networks["cells"](seen.cells.flatten(0, 1).float())[:, 0].unflatten(0, cells.shape[:2])
+        shown = self.networks["cells"](seen.cells.flatten(0, 1).float())[:, 0].view(cells.shape)
         close = functional.binary_cross_entropy_with_logits(shown, cells.clamp(min=0), reduction="none")
-        run = self.networks["course"](seen.course).unflatten(2, (2, STEP)).transpose(1, 2).flatten(2)
+        run = self.networks["course"](seen.course)
+        run = run.view(*run.shape[:2], 2, STEP).transpose(1, 2).flatten(2)
         area, volume = run[:, 0], run[:, 1] - run[:, 1].mean(dim=1, keepdim=True)
         apart = (area - course[:, 0]).abs().mean(dim=1) + 4 * (volume - course[:, 1]).abs().mean(dim=1)
         return {

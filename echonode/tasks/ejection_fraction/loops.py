@@ -29,7 +29,7 @@ from echonode.tasks.common.sector import Scene
 from echonode.tasks.common.sector_pictures import pixel_aspect, scene_of, sector_pictures, squared
 from echonode.tasks.ejection_fraction.prepare import echonet_pictures
 
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
 VIEW: Final = "A4C"
 VIDEOS: Final = (".avi", ".mp4")
 LEAST_EF, MOST_EF = 15.0, 75.0
@@ -154,7 +154,7 @@ def _make(origin: Origin, form: Form, place: Path) -> str | None:
         return made
     part = place.with_name(f".{place.name}.{os.getpid()}")
     with part.open("wb") as file:
-        np.savez(file, **dict(made))
+        np.savez(file, allow_pickle=False, **dict(made))
     part.replace(place)
     return None
 
@@ -168,7 +168,7 @@ def _simulated(phantom: tuple[str, int], form: Form) -> Arrays | str:
         loop = plan.acquire(labels=False)
         return {
             "pictures": echonet_pictures(loop.frames, range(len(loop.frames)), side=form.side),
-            "ef": np.float64(plan.patient.ef_percent),
+            "ef": np.array(plan.patient.ef_percent, np.float64),
         }
     # Frames further apart than the scanner's remember less of each other.
     memory = machine.persistence ** (form.period_ms / plan.frame_time_ms) if machine.persistence > 0 else 0.0
@@ -184,7 +184,7 @@ def _simulated(phantom: tuple[str, int], form: Form) -> Arrays | str:
         "pictures": sector_pictures(clip, scene, range(form.frames), side=form.side),
         "cavity": _cavity(loop.labels, clip, scene, side=form.side // 2),
         "volume_ml": np.asarray(loop.truth.volumes_ml, np.float32),
-        "ef": np.float64(plan.patient.ef_percent),
+        "ef": np.array(plan.patient.ef_percent, np.float64),
     }
 
 
@@ -207,10 +207,10 @@ def _recorded(file: Path | None, form: Form) -> Arrays | str:
             clip.frames[..., 0] if clip.frames.shape[1:3] == (form.side, form.side)
             else echonet_pictures(clip.frames, range(len(clip.frames)), side=form.side)
         )  # fmt: skip
-        return {"pictures": pictures, "ef": np.float64(np.nan)}
+        return {"pictures": pictures, "ef": np.array(np.nan, np.float64)}
     scene = scene_of(clip, colour=False)
     if isinstance(scene, Ineligible):
         return f"{file.name}: {scene.reason}"
     count = min(LONGEST, max(form.frames, int(loop_ms(clip.times_ms) / form.period_ms)))
     shown = frames_by_time(clip.times_ms, start_ms=0.0, period_ms=form.period_ms, count=count)
-    return {"pictures": sector_pictures(clip, scene, shown, side=form.side), "ef": np.float64(np.nan)}
+    return {"pictures": sector_pictures(clip, scene, shown, side=form.side), "ef": np.array(np.nan, np.float64)}

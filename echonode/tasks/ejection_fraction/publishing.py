@@ -15,7 +15,7 @@ from echonode.tasks.ejection_fraction.estimator import Estimator
 from echonode.tasks.ejection_fraction.evaluate import held_out_cases, metrics_of, tables_of
 from echonode.tasks.ejection_fraction.held_out import Way, answers
 from echonode.tasks.ejection_fraction.upstream import COREECHO, INPUT, INTENDED_USE
-from echonode.training.arguments import TrainingArguments, TrainingResult
+from echonode.training.arguments import Metrics, TrainingArguments, TrainingResult
 from echonode.training.dataset import DatasetManifest, Split
 from echonode.training.publish import publish
 from echonode.training.run import Run
@@ -44,7 +44,8 @@ def publish_tested(
         return TrainingResult(folder=run.folder)
     way = Way(convention=convention, contract=INPUT, preparation=preparation)
     items = data.by_split()[Split.TEST][: limit or None]
-    metrics, tables = (), {}
+    metrics: Metrics = ()
+    tables: dict[str, Table] = {}
     if items:
         held, refused = held_out_cases(data, items, way, folder=cache, workers=2)
         given = answers(held, Estimator(parts, method="regressor", device=run.device), convention)

@@ -201,7 +201,7 @@ def fit(
                 losses = model({name: values.to(run.device) for name, values in batch.items()})
             loss = torch.stack(list(losses.values())).sum()
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             if options.clip_norm:
                 nn.utils.clip_grad_norm_(trained, options.clip_norm)
             optimiser.step()

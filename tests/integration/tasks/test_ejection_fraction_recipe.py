@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from echonode.cli.main import execute
 from echonode.core.errors import BadInput
 from echonode.registry.verify import verify
 from echonode.tasks.ejection_fraction import train
 from echonode.tasks.ejection_fraction.evaluate import evaluate
 from echonode.tasks.ejection_fraction.runner import open_runner
-from echonode.training.arguments import EvaluationArguments, TrainingArguments
+from echonode.training.arguments import EvaluationArguments, TrainingArguments, TrainingResult
 
 SIZE = {"widths": "8,16,64", "depths": "1,1,1", "side": "32", "validate_every": "2", "head_epochs": "1", "warm_up": "2"}
 
@@ -66,10 +67,17 @@ def test_stopped_in_either_stage_and_resumed_it_ends_where_it_would_have(
     assert [name for name in one if not torch.equal(one[name], two[name])] == []
 
 
-def test_what_is_published_runs_and_is_evaluated(tmp_path: Path, cache: Path) -> None:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> TrainingResult:
+    folder = tmp_path_factory.mktemp("published")
+    return train.main(
+        arguments(folder / "run", cache, test_data=("phantom:3@32",), name="tiny-ef", models=folder / "models")
+    )
+
+
+def test_what_is_published_runs_and_is_evaluated(tmp_path: Path, cache: Path, published: TrainingResult) -> None:
     """The package must be what the runner opens, and its card must say what was measured."""
-    models = tmp_path / "models"
-    result = train.main(arguments(tmp_path / "run", cache, test_data=("phantom:3@32",), name="tiny-ef", models=models))
+    result = published
     assert result.package is not None
     package = verify(result.package)
     assert package.simulated
@@ -113,6 +121,24 @@ def test_the_published_recipe_takes_a_step_of_each_stage(tmp_path: Path, cache: 
     assert result.stopped_at is None
     assert any("loss_contrast" in line for line in lines)
     assert "loss_contrast" not in lines[-1]
+
+
+@pytest.mark.slow
+def test_a_simulated_study_is_read_beside_its_truth(
+    tmp_path: Path, published: TrainingResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a site tries first: is the number that the model prints near the one that is true?"""
+    study = tmp_path / "simulated"
+    assert execute(["simulate", str(study), "--studies", "1", "--seed", "41", "--preset", "quick"]) == 0
+    capsys.readouterr()
+    model = ["--model", str(published.package), "--truth", str(study / "truth.json"), "--json"]
+    code = execute(["run", "ejection-fraction", str(study), *model])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert code == 2, "loops of other views are refused, each with its reason"
+    (row,) = lines[-1]["truth"]
+    truth = json.loads((study / "truth.json").read_text())["studies"][0]["patient"]["ef_percent"]
+    assert row["truth"] == pytest.approx(truth)
+    assert row["difference"] == pytest.approx(row["value"] - truth)
 
 
 def _fields(package: Any) -> dict[str, Any]:
