@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -35,6 +36,7 @@ from echonode.tasks.segmentation.evaluate.cases import (
     segmented,
     still_of,
 )
+from echonode.tasks.segmentation.evaluate.kept import Kept
 from echonode.tasks.segmentation.evaluate.tables import figures_of, metrics_of, paired_tables, tables_of
 from echonode.tasks.segmentation.net import ARCHITECTURES
 from echonode.tasks.segmentation.runner import ROLE, Refinement, SegmentationRunner, open_runner
@@ -118,7 +120,8 @@ def tested_and_published(
     )  # fmt: skip
     items = run.dataset.by_split()[Split.TEST]
     settings = TestOptions(scale=options.test_scale, beats=options.test_beats)
-    cases = cases_of([runner], run.dataset, items, settings, workers=arguments.workers, tell=_told)[0]
+    kept = Kept(run.folder / "tested", mark=f"{_digest(network)} {settings} {refined} {normalisation}")
+    cases = cases_of([runner], run.dataset, items, settings, workers=arguments.workers, tell=_told, kept=kept)[0]
     where = (
         run.dataset.source.rpartition("locked test: ")[2]
         if arguments.test_data
@@ -144,18 +147,27 @@ def tested_and_published(
 
 def cases_of(
     runners: Sequence[SegmentationRunner], data: DatasetManifest, items: Sequence[Item], options: TestOptions, *,
-    workers: int = 1, tell: Tell | None = None,
+    workers: int = 1, tell: Tell | None = None, kept: Kept | None = None,
 ) -> list[Cases]:  # fmt: skip
-    """The cases of each runner: simulated studies are recorded once for all of them; `workers` processes do it."""
+    """The cases of each runner: simulated studies are recorded once for all of them; `workers` processes do it.
+
+    What is `kept` of an earlier test of the same weights is not done again.
+    """
     groups: dict[str, list[tuple[Item, tuple[Path, ...]]]] = {}
     for item in items:
         groups.setdefault(item.patient, []).append((item, data.paths(item)))
     whole: list[Cases] = [Cases() for _ in runners]
     by_patient: dict[str, list[Cases]] = {}
-    for done, (patient, found) in enumerate(_each(runners, groups, options, workers), start=1):
+    if kept is not None:
+        known = {patient: kept.read(patient) for patient in groups}
+        by_patient = {patient: cases for patient, cases in known.items() if cases is not None}
+    missing = {patient: group for patient, group in groups.items() if patient not in by_patient}
+    for patient, found in _each(runners, missing, options, workers):
         by_patient[patient] = found
+        if kept is not None:
+            kept.write(patient, found)
         if tell is not None:
-            tell(done, len(groups))
+            tell(len(by_patient), len(groups))
     # In the order of names, whoever was done first: the same bootstrap draws each time.
     for patient in sorted(by_patient):
         whole = [before + new for before, new in zip(whole, by_patient[patient], strict=True)]
@@ -314,6 +326,13 @@ def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {
         name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
     }  # fmt: skip
+
+
+def _digest(network: Network) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _learned_from(run: Run, arguments: TrainingArguments) -> str:
