@@ -11,6 +11,7 @@ import pytest
 
 from echonode.cli.segmentation import Loop, _print_studies
 from echonode.cli.truth import Truth
+from echonode.core.package import Package
 from echonode.tasks.segmentation.ventricle import biplane
 
 
@@ -28,7 +29,8 @@ def loop(view: str | None, *, study: str = "2.25.9", stage: str | None = None, w
 
 
 def printed(loops: list[Loop], capsys: pytest.CaptureFixture[str], known: Truth | None = None) -> list[dict[str, Any]]:
-    loaded: Any = SimpleNamespace(tool=lambda name: biplane, package=SimpleNamespace(name="m"))
+    package = Package(name="m", version="1", task="segmentation", title="m", folder=Path(), digest="0")
+    loaded: Any = SimpleNamespace(tool=lambda name: biplane, package=package, packages=(package,))
     _print_studies(loaded, loops, known, as_json=True)
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
