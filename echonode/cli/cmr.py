@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption
-from echonode.cli.screen import Column, quiet_logs
+from echonode.cli.screen import Column, quiet_logs, say
+from echonode.cli.truth import Compared, Truth, TruthOption, compared_as_json, show_compared
 from echonode.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from echonode.cli.readings import Reading
 
 TASK = "cmr"
 LABELS = ("LABEL",)
+ABNORMAL_SCORE = 2
 
 
 def cmr_command(
@@ -32,6 +39,7 @@ def cmr_command(
     split: Annotated[str | None, typer.Option(help="Only the videos of this split of the manifest.")] = None,
     view: Annotated[str | None, typer.Option(help="What the loops show, where their headers do not tell: A4C.")] = None,
     fps: FpsOption = None,
+    truth: TruthOption = None,
     device: DeviceOption = "auto",
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -41,6 +49,7 @@ def cmr_command(
     from echonode.cli.loaded import loops_of, open_model
 
     quiet_logs()
+    known = None if truth is None else Truth.read(truth)
     listed = predictions.listed_of(paths, manifest=manifest, out=out, split=split, labels=LABELS)
     sources = loops_of(paths) if listed is None else []
     loaded = open_model(model, task=TASK, device=device, config=config)
@@ -48,23 +57,63 @@ def cmr_command(
     if clips is not None and "clinical" not in modes:
         raise BadInput("--clips belongs to --preparation clinical: the authors look at one clip")
     parameters: dict[str, Any] = {} if clips is None else {"clips": clips}
+    if listed is not None and known is not None:
+        raise BadInput("--truth is for objects of echonode simulate; a manifest has its own LABEL column")
     if listed is not None:
         assert out is not None
         refused = predictions.predict(
             loaded, listed, out=out, modes=modes, fps=fps, as_json=as_json, parameters_of=lambda _: parameters
         )
     else:
-        found = (
-            (source, readings.read_or_refuse(loaded, source, parameters, modes=modes, fps=fps, view=view))
-            for source in sources
-        )
+        compared: list[Compared] = []
+
+        def read(source: Path) -> tuple[Path, list[Reading]]:
+            given = readings.read_or_refuse(loaded, source, parameters, modes=modes, fps=fps, view=view)
+            if known is not None:
+                compared.extend(beside_truth(known, source, given))
+            return source, given
+
+        found = (read(source) for source in sources)
         columns = (
             Column("finding", lambda row: row["reading"].details["finding"]),
-            Column("probability", lambda row: f"{row['reading'].value:.3f}", right=True),
-            Column(
-                "logits", lambda row: " ".join(f"{value:.3f}" for value in row["reading"].details["per_clip_logits"])
-            ),
+            Column("value", lambda row: f"{row['reading'].value:.3f}", right=True),
+            Column("clips", lambda row: " ".join(f"{value:.3f}" for value in _per_clip(row["reading"]))),
         )
         refused = readings.print_readings(loaded, found, as_json=as_json, columns=columns)
+        if known is not None and as_json:
+            say(json.dumps({"truth": compared_as_json(compared)}, ensure_ascii=False))
+        elif known is not None:
+            show_compared(compared)
     if refused:
         raise typer.Exit(2)
+
+
+def beside_truth(known: Truth, source: Path, given: Sequence[Reading]) -> list[Compared]:
+    """What each preparation said of one file, beside the truth of the heart that it shows; nothing of refusals.
+
+    The truth of a probability is 100 % where a segment that the view shows has a score of 2 or more, else 0 %.
+    """
+    there = known.of_file(source)
+    segments = None if there is None else there.value("segments")
+    scores = [int(segment["score"]) for segment in segments or ()]
+    rows = []
+    for reading in given:
+        if reading.value is None:
+            continue
+        finding = str(reading.details.get("finding"))
+        value, true, unit = 100 * reading.value, None, "%"
+        if finding == "ejection-fraction":
+            value, true = reading.value, None if there is None else there.number("ef_percent")
+        elif finding == "score-index":
+            value, true, unit = reading.value, sum(scores) / len(scores) if scores else None, ""
+        elif finding in ("segment-motion", "wall-motion") and scores:
+            true = 100.0 * (max(scores) >= ABNORMAL_SCORE)
+        name = f"{finding}, {reading.preparation}"
+        rows.append(Compared(source=source.name, measurement=name, value=value, truth=true, unit=unit))
+    return rows
+
+
+def _per_clip(reading: Reading) -> Sequence[float]:
+    details = reading.details
+    found: Sequence[float] = details.get("per_clip_logits", details.get("per_clip", ()))
+    return found
