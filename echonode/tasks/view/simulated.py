@@ -67,10 +67,8 @@ def shown(study: Study, recording: Recording) -> Iterator[Shown]:
     for number, (kind, plan) in enumerate(plans):
         own = plan if kind.startswith("planned") else replace(plan, seed=_seed(study, 1 + number))
         plane = _varied(own, chance) if recording.varied else None
-        try:
-            found = _recorded(own, recording, chance, plane)
-        except ValueError:
-            # That operator missed the mitral ring: the picture is of no use as this view, and has no truth.
+        found = _recorded(own, recording, chance, plane)
+        if found is None and plane is not None:
             found = _recorded(own, recording, chance, None)
         if found is not None:
             yield Shown(pictures=found, view=own.view.value, kind=kind)
@@ -118,11 +116,15 @@ def _recorded(plan: LoopPlan, recording: Recording, chance: np.random.Generator,
     scale = float(chance.uniform(low, high))
     rows, columns = (2 * round(side * scale / 2) for side in (machine.rows, machine.columns))
     beat_ms = 60_000 / plan.patient.heart_rate_bpm
-    made = acquire(
-        plan.patient, view=plan.view, machine=machine, seed=plan.seed, frames=recording.frames,
-        frame_time_ms=beat_ms / recording.frames, rows=rows, columns=columns, colour=plan.colour, labels=False,
-        quality=plan.quality, plane=plane,
-    )  # fmt: skip
+    try:
+        made = acquire(
+            plan.patient, view=plan.view, machine=machine, seed=plan.seed, frames=recording.frames,
+            frame_time_ms=beat_ms / recording.frames, rows=rows, columns=columns, colour=plan.colour, labels=False,
+            quality=plan.quality, plane=plane,
+        )  # fmt: skip
+    except ValueError:
+        # That operator missed the mitral ring: the loop has no truth, and would teach a wrong view.
+        return None
     mode = Mode.COLOUR if made.colour else Mode.B_MODE
     return _pictures(Clip(frames=made.frames, times_ms=made.times_ms, regions=made.regions, mode=mode), recording)
 

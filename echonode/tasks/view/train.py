@@ -50,7 +50,7 @@ class Options:
     """The recipe's own: `--set key=value`. `frames` are seen of each loop in training, `seen` in use."""
 
     widths: tuple[int, ...] = WIDTHS
-    side: int = 112
+    side: int = 96
     frames: int = 2
     seen: int = 8
     recorded: int = 4

@@ -10,12 +10,13 @@ import pytest
 
 from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
-from echonode.core.results import Embedding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
+from echonode.core.results import Embedding, Finding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
 from echonode.execution.spool import PAGE, read_results, write_results
 
 PERCENT = Code("%", "UCUM", "percent")
 RESULTS: list[Result] = [
     Measurement(concept=Code("18043-0", "LN", "LVEF"), value=61.5, unit=PERCENT, frames=(3, 9), uncertainty=4.0),
+    Finding(concept=Code("111031", "DCM", "Image View"), value=Code("399139001", "SCT", "PLAX"), confidence=0.93),
     Loop(
         frames=np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5, 1),
         positions=np.array([0.0, 0.5, 1.0]),
@@ -50,7 +51,7 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path, result: Result) -> None:
 
 def test_frames_are_mapped_and_not_read(tmp_path: Path) -> None:
     """A long loop would otherwise be in memory twice, in the worker of all places."""
-    write_results(tmp_path, [RESULTS[1]])
+    write_results(tmp_path, [RESULTS[2]])
     (loop,) = read_results(tmp_path)
     assert isinstance(loop, Loop)
     assert isinstance(loop.frames, np.memmap)
@@ -58,7 +59,7 @@ def test_frames_are_mapped_and_not_read(tmp_path: Path) -> None:
 
 def test_frames_that_the_runner_wrote_into_the_folder_are_not_written_twice(tmp_path: Path) -> None:
     """A loop of four gigabytes would otherwise need eight, and the time to copy them."""
-    loop = RESULTS[1]
+    loop = RESULTS[2]
     assert isinstance(loop, Loop)
     frames = np.lib.format.open_memmap(tmp_path / "own.npy", mode="w+", dtype=np.uint8, shape=loop.frames.shape)
     frames[...] = loop.frames
@@ -71,7 +72,7 @@ def test_frames_that_the_runner_wrote_into_the_folder_are_not_written_twice(tmp_
 
 def test_a_view_of_a_mapped_array_is_written_whole(tmp_path: Path) -> None:
     """A runner that keeps part of what it wrote must not get all of it back."""
-    loop = RESULTS[1]
+    loop = RESULTS[2]
     assert isinstance(loop, Loop)
     longer = np.lib.format.open_memmap(tmp_path / "own.npy", mode="w+", dtype=np.uint8, shape=(6, 4, 5, 1))
     write_results(tmp_path, [replace(loop, frames=longer[:3])])
