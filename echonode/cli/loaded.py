@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echonode.cli.called import is_dicom
+from echonode.cli.guard import refusal_for
 from echonode.cli.options import configuration_if_any, existing
 from echonode.cli.screen import console
 from echonode.core.errors import BadInput, NotFound, UnreadableObject
@@ -31,6 +32,13 @@ class Loaded:
     spec: TaskSpec
     runner: Runner
     settings: NodeSettings
+    beside: tuple[Package, ...] = ()
+    """Further packages whose networks the runner asks."""
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Every package that has a say in what comes out."""
+        return (self.package, *self.beside)
 
     def tool(self, name: str) -> Any:
         """What the task offers under that name.
@@ -107,7 +115,7 @@ def loops_of(paths: list[Path]) -> list[Path]:
 
 
 def read_loop(loaded: Loaded, source: Path, *, fps: float | None, view: str | None) -> Clip | Ineligible:
-    """A loop that the model's manifest takes, decoded under limits, or why it does not take it.
+    """A loop that the model may see and its manifest takes, decoded under limits, or why not.
 
     `fps` is the rate of a video or of pictures; of a DICOM file only where its header tells no time. `view` is what the
     user says it shows, where the header does not.
@@ -121,6 +129,8 @@ def read_loop(loaded: Loaded, source: Path, *, fps: float | None, view: str | No
     from echonode.dicom.video import PICTURE_SUFFIXES, read_pictures, read_video
 
     limits = loaded.settings.limits
+    if (guarded := refusal_for(loaded.packages, loaded.settings, source)) is not None:
+        return guarded
     if source.is_dir():
         return read_pictures(source, fps=fps or 30.0, limits=limits)
     if source.suffix.lower() in PICTURE_SUFFIXES:

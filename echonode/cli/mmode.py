@@ -92,7 +92,7 @@ def mmode_command(
     loaded = open_model(model, task=TASK, device=device, config=config)
     if quality is not None:
         judge = open_model(quality, task=TASK, device=device, config=config)
-        loaded = replace(loaded, runner=loaded.tool("join")(loaded.runner, judge.runner))
+        loaded = replace(loaded, runner=loaded.tool("join")(loaded.runner, judge.runner), beside=(judge.package,))
     asked = {"body_mass_g": body_mass, "species": species, "mode": mode}
     parameters = {
         name: value.value if isinstance(value, StrEnum) else value for name, value in asked.items() if value is not None
@@ -150,9 +150,14 @@ def _read(loaded: Loaded, source: Path, parameters: Mapping[str, Any]) -> Readin
 
 def _clip(loaded: Loaded, source: Path) -> Clip | Any:
     """The decoded clip, or why it is not looked at: the runner itself judges mode and calibration, by its preparation."""
+    from echonode.cli.guard import refusal_for
     from echonode.cli.routes import facts_of_file
     from echonode.core.results import Ineligible
     from echonode.dicom.pixels import read_clip
+
+    guarded = refusal_for(loaded.packages, loaded.settings, source)
+    if guarded is not None:
+        return guarded
 
     if facts_of_file(source).derived:
         return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from echonode.cli.guard import mark_of, marked
 from echonode.cli.loaded import Loaded
 from echonode.cli.options import existing
 from echonode.cli.readings import Reading, evaluation_of, read_or_refuse
@@ -100,13 +101,14 @@ def predict(
     pairs: dict[str, list[tuple[float, float]]] = {mode: [] for mode in modes}
     refused = 0
     with _whole(out) as stream, _counted(len(listed)) as tell:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        mark = mark_of(loaded.packages)
+        writer = csv.DictWriter(stream, (*COLUMNS, *(["mark"] if mark else [])), lineterminator="\n")
         writer.writeheader()
         for video in listed:
             asked = parameters_of(video)
             view = _only_view(loaded)
             for reading in read_or_refuse(loaded, video.path, asked, modes=modes, fps=fps, view=view):
-                writer.writerow(_row(video, reading))
+                writer.writerow(_row(video, reading) | ({"mark": mark} if mark else {}))
                 if reading.refused is not None:
                     refused += 1
                     complain(f"{video.name}: refused: {reading.refused['reason']}")
@@ -150,7 +152,8 @@ def _print_evaluation(loaded: Loaded, pairs: Mapping[str, Sequence[tuple[float, 
         if both
     }  # fmt: skip
     if as_json:
-        show_json({"model": loaded.package.name, "digest": loaded.package.digest, "evaluation": found})
+        about = {"model": loaded.package.name, "digest": loaded.package.digest}
+        show_json(marked(loaded.packages, {**about, "evaluation": found}))
         return
     names = list(
         dict.fromkeys(
@@ -165,7 +168,8 @@ def _print_evaluation(loaded: Loaded, pairs: Mapping[str, Sequence[tuple[float, 
         columns += [
             Column(name.replace("_", " "), _cell(name), right=name != "manifest_says") for name in (*extra, *names)
         ]
-        show_rows(rows, columns)
+        mark = mark_of(loaded.packages)
+        show_rows(rows, [*columns, *([Column("notes", lambda _row: mark)] if mark else [])])
 
 
 def _limits(row: Mapping[str, Any]) -> dict[str, str]:

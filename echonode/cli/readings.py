@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from echonode.cli.guard import mark_of, marked
 from echonode.cli.loaded import Loaded, progress_bar, read_loop
 from echonode.cli.screen import Column, complain, show_rows
 from echonode.core.errors import BadInput, EchonodeError
@@ -96,11 +97,12 @@ def document(loaded: Loaded, source: Path, readings: Sequence[Reading]) -> dict[
         "digest": package.digest,
         "task": package.task,
         "intended_use": package.intended_use,
+        "simulated": bool(mark_of(loaded.packages)),
         "readings": [
             {
                 "preparation": reading.preparation,
                 "evaluation": evaluation_of(loaded, reading.preparation),
-                "measurements": [asdict(measurement) for measurement in reading.measurements],
+                "measurements": [marked(loaded.packages, asdict(each)) for each in reading.measurements],
                 "refused": reading.refused,
                 "details": dict(reading.details),
             }
@@ -143,4 +145,6 @@ def notes_of(loaded: Loaded, reading: Reading) -> str:
     evaluation = evaluation_of(loaded, reading.preparation)
     if evaluation.startswith("never"):
         words.append(evaluation)
+    if mark := mark_of(loaded.packages):
+        words.insert(0, mark)
     return "; ".join(words)

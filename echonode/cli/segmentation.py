@@ -111,9 +111,25 @@ def _print_studies(loaded: Loaded, loops: Sequence[Loop], known: Truth | None, *
     if as_json:
         # One document a line, as the loops before it.
         if studies:
-            say(json.dumps({"task": TASK, "model": loaded.package.name, "biplane": [marked(loaded.packages, each) for each in studies]}))
+            say(
+                json.dumps(
+                    {
+                        "task": TASK,
+                        "model": loaded.package.name,
+                        "biplane": [marked(loaded.packages, each) for each in studies],
+                    }
+                )
+            )
         if known is not None:
-            say(json.dumps({"task": TASK, "model": loaded.package.name, "truth": [marked(loaded.packages, each) for each in compared_as_json(rows)]}))
+            say(
+                json.dumps(
+                    {
+                        "task": TASK,
+                        "model": loaded.package.name,
+                        "truth": [marked(loaded.packages, each) for each in compared_as_json(rows)],
+                    }
+                )
+            )
         return
     if studies:
         columns = [

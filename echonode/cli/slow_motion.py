@@ -188,6 +188,7 @@ def _slow(studio: Studio, source: Path) -> str:
     Raises:
         EchonodeError: the source cannot be read, or the model refuses it, with the reason.
     """
+    from echonode.cli.guard import mark_of
     from echonode.core.results import Loop
 
     start = time.monotonic()
@@ -204,14 +205,20 @@ def _slow(studio: Studio, source: Path) -> str:
             raise BadInput(f"{source}: refused: {getattr(result, 'reason', 'the model gave no loop')}")
         target = _write(studio, source, clip, result, format_, Path(scratch))
     made = len(result.frames)
-    return f"{source} -> {target}: {int(result.acquired.sum())} frames became {made}, in {duration(time.monotonic() - start)}"
+    said = f"{source} -> {target}: {int(result.acquired.sum())} frames became {made}, in {duration(time.monotonic() - start)}"
+    mark = mark_of([studio.package])
+    return f"{said}; {mark}" if mark else said
 
 
 def _read(studio: Studio, source: Path, *, dicom: bool) -> Clip:
+    from echonode.cli.guard import refusal_for
     from echonode.dicom.pixels import read_clip
     from echonode.dicom.video import PICTURE_SUFFIXES, read_pictures, read_video
 
     limits = studio.settings.limits
+    guarded = refusal_for((studio.package,), studio.settings, source)
+    if guarded is not None:
+        raise BadInput(f"{source}: refused: {guarded.reason}")
     if source.is_dir():
         return read_pictures(source, fps=studio.fps, limits=limits)
     if dicom:

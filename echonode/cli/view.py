@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from echonode.cli.guard import NOTE, mark_of, marked
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption
 from echonode.cli.screen import Column, complain, quiet_logs, say, show_rows
 from echonode.cli.truth import Truth, TruthOption
@@ -79,8 +80,8 @@ def _read(loaded: Loaded, source: Path, *, fps: float | None) -> dict[str, Any]:
     package = loaded.package
     return {
         "source": str(source), "model": package.name, "version": package.version, "digest": package.digest,
-        "task": package.task, "intended_use": package.intended_use, "header": _header(source),
-        "findings": [asdict(result) for result in results if isinstance(result, Finding)],
+        "task": package.task, "intended_use": package.intended_use, "simulated": bool(mark_of(loaded.packages)), "header": _header(source),
+        "findings": [marked(loaded.packages, asdict(result)) for result in results if isinstance(result, Finding)],
         "refused": None if refusal is None else asdict(refusal), "details": dict(details),
     }  # fmt: skip
 
@@ -116,7 +117,7 @@ def _show(rows: list[dict[str, Any]], *, truth: bool) -> None:
     ]
     if truth:
         columns.append(Column("truth", lambda row: row["truth"] or ""))
-    show_rows(rows, [*columns, Column("notes", lambda row: "; ".join(row["details"]["notes"]))])
+    show_rows(rows, [*columns, Column("notes", lambda row: "; ".join([*([NOTE] if row["simulated"] else []), *row["details"]["notes"]]))])
     judged = [row["right"] for row in rows if row.get("right") is not None]
     if judged:
         say(f"{sum(judged)} of {len(judged)} views as truth.json says")

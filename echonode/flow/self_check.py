@@ -167,9 +167,9 @@ class SelfCheck:
     def _send(self, study: _Study) -> list[Answer]:
         files = [study.folder / str(entry["file"]) for entry in study.entries.values()]
         taken, words = 0, ""
-        for good, said in self._scanner.push(files):
+        for good, detail in self._scanner.push(files):
             taken += good
-            words = words if good else said
+            words = words if good else detail
         stored = [self._archive.index.facts(uid) for uid in study.entries]
         known = [facts for facts in stored if facts is not None]
         hidden = sum(facts.self_check for facts in known)

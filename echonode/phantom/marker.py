@@ -57,6 +57,16 @@ def origin_of(header: DataSet) -> str | None:
     return value.decode("ascii", "replace").strip(" \0") if value else None
 
 
+def is_simulated(header: DataSet) -> bool:
+    """Whether the header says, without a signature, that the object shows a simulated heart and no patient.
+
+    All of it must be there: results that are derived from a patient's object are Synthetic Data too, and test pictures of
+    a scanner are of a Quality Control Subject.
+    """
+    said = [elements.text(header, name).strip().upper() for name in ("SyntheticData", "QualityControlSubject")]
+    return said == ["YES", "YES"] and origin_of(header) is not None
+
+
 def write_block(dataset: Dataset, *, origin: str, marker: bytes | None = None) -> None:
     """Add the private block (PS3.5 7.8.1) to a data set."""
     block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
