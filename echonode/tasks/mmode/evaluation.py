@@ -68,7 +68,7 @@ def held_out(
     metrics: list[Metric] = []
     swept = [Case.load(path) for path in cases(data, Split.TEST, cache, whole=whole)]
     rows = [measured(runner, case) for case in swept]
-    shelf = [simulated_sample(case) for case in swept] if runner.judges else []
+    shelf = [simulated_sample(case) for case in swept if case.level == LV] if runner.judges else []
     if any(item.phantom is None for item in data.by_split()[Split.TEST]):
         shelf += [Sample.load(path) for path in samples(data, Split.TEST, cache, levels=())]
     for title, table, found in (
@@ -248,7 +248,7 @@ def _stretches(runner: MModeRunner, shelf: Sequence[Sample], seed: int) -> Found
     table = Table(
         columns=("stretches", "accuracy", "low", "high", "AUC", "F1", "bad called good", "good called bad"),
         rows=((len(said), accuracy.value, accuracy.low, accuracy.high, area.value, both, missed, wrong),),
-        words="Stretches of 80 ms. In simulated strips bad ones are made: no contact, noise, smear, movement, lost lines.",
+        words="Stretches of 80 ms. Simulated ones, at the LV level, are made bad: no contact, noise, smear, movement, lost lines.",
     )  # fmt: skip
     return "Good and bad stretches", table, [("quality accuracy", accuracy, ""), ("quality AUC", area, "")]
 

@@ -22,7 +22,7 @@ LV: Final = "lv"
 class Row:
     """Values in mm and beats a minute; None where there is none. `refused` is the reason's code.
 
-    `motion_rate` is the heart rate when the ECG in the picture is not looked at.
+    `motion_rate` is the heart rate at the LV level when the ECG in the picture is not looked at.
     """
 
     key: str
@@ -47,7 +47,9 @@ def measured(runner: MModeRunner, case: Case) -> Row:
     examination = runner.examine(case.clip, SUBJECT, _silent)
     values: dict[str, float] = {}
     refused = said = dice = rate = None
-    motion = runner.examine(case.clip, {**SUBJECT, "ecg": False}, _silent) if runner.traces_windows else None
+    motion = None
+    if runner.traces_windows and case.level == LV:
+        motion = runner.examine(case.clip, {**SUBJECT, "ecg": False}, _silent)
     if isinstance(examination, Ineligible):
         refused = examination.code
     else:
