@@ -77,7 +77,7 @@ def beat(times_ms: Any, *, every_ms: float, shift_ms: float) -> Any:
 
 @pytest.mark.parametrize("heart_rate", [75.0, None])
 def test_each_beat_has_its_end_diastole_and_end_systole(heart_rate: float | None) -> None:
-    times = np.arange(70) * 33.0
+    times: Any = np.arange(70) * 33.0
     noise = np.random.default_rng(3).normal(0, 0.4, len(times))
     found = beats_of(beat(times, every_ms=800, shift_ms=150) + noise, times, heart_rate=heart_rate)
     assert found is not None
@@ -87,7 +87,7 @@ def test_each_beat_has_its_end_diastole_and_end_systole(heart_rate: float | None
 
 
 def test_a_loop_that_begins_in_systole_does_not_take_its_first_frame_for_end_diastole() -> None:
-    times = np.arange(40) * 33.0
+    times: Any = np.arange(40) * 33.0
     found = beats_of(beat(times, every_ms=1000, shift_ms=-250), times, heart_rate=60.0)
     assert found is not None
     assert [times[place] for place in found.end_diastole] == pytest.approx([750], abs=34)
@@ -96,15 +96,16 @@ def test_a_loop_that_begins_in_systole_does_not_take_its_first_frame_for_end_dia
 @pytest.mark.parametrize(("frames", "swing"), [(4, 1.0), (8, 1.0), (60, 0.01)])
 def test_no_beat_is_made_up(frames: int, swing: float) -> None:
     times = np.arange(frames) * 33.0
-    curve = 30 + swing * (beat(times, every_ms=1000, shift_ms=0) - 30)
+    curve: Any = 30 + swing * (beat(times, every_ms=1000, shift_ms=0) - 30)
     assert beats_of(curve, times, heart_rate=60.0) is None
 
 
 def test_smoothing_keeps_a_steady_curve_and_roughness_counts_jumps() -> None:
-    times = np.arange(30) * 30.0
-    assert smoothed(np.full(30, 7.0), times, 25.0) == pytest.approx(np.full(30, 7.0))
-    assert roughness(np.full(30, 7.0), times) == pytest.approx(0)
-    assert roughness(7 + 0.7 * (-1.0) ** np.arange(30), times) > 0.05
+    times: Any = np.arange(30) * 30.0
+    level: Any = np.full(30, 7.0)
+    assert smoothed(level, times, 25.0) == pytest.approx(np.full(30, 7.0))
+    assert roughness(level, times) == pytest.approx(0)
+    assert roughness(level + 0.7 * (-1.0) ** np.arange(30), times) > 0.05
 
 
 def beating(pixel: float = 0.5, frames: int = 40) -> tuple[Any, Any]:
