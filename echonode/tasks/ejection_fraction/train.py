@@ -192,8 +192,6 @@ def fit(
             if run.stop_wanted:
                 run.save(step, {**state, "optimiser": optimiser.state_dict()})
                 return TrainingResult(folder=run.folder, stopped_at=step)
-            if run.time_is_up or (stage == 1 and time_for_head(run, arguments)):
-                break
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(step, options, stage=stage, last=last, steps_per_epoch=order.steps_per_epoch)
             model.train()
@@ -208,7 +206,8 @@ def fit(
             average.update(networks)
             run.log(step + 1, loss=loss.item(), **{f"loss_{name}": value.item() for name, value in losses.items()})
             run.tick(step + 1, f"stage {stage}, loss {loss.item():.3f}, best validation MAE {best:.2f}")
-            if (step + 1) % every == 0 or step + 1 == last:
+            ending = run.time_is_up or (stage == 1 and time_for_head(run, arguments))
+            if ending or (step + 1) % every == 0 or step + 1 == last:
                 predicted, wanted = validated(
                     average.average, loops[Split.VALIDATION], convention, run, published=published
                 )
@@ -217,6 +216,8 @@ def fit(
                 better, best = error <= best, min(best, error)
                 state = {"networks": networks.state_dict(), "average": average.state_dict(), "best": best}
                 run.save(step + 1, {**state, "optimiser": optimiser.state_dict()}, best=better)
+            if ending:
+                break
     steps, chosen_state = run.best() or (0, {"average": average.state_dict()})
     average.load_state_dict(chosen_state["average"])
     sizes = {} if published else {
