@@ -22,6 +22,7 @@ from echonode.training.run import Run
 from echonode.training.table import Table
 
 PARTS: Final = ("encoder", "regressor")
+LOCKED: Final = "; locked test: "
 TITLE: Final = "Ejection fraction from one apical view"
 TARGET: Final = "The target over EF 20-75 is an MAE of at most 3.0 points and an R2 of at least 0.90."
 
@@ -66,7 +67,7 @@ def publish_tested(
         run, arguments, recipe="ejection-fraction", steps=steps, metrics=metrics, tables=tables, half=() if published else PARTS,
         weights={name: part.state_dict() for name, part in parts.items()},
         manifest={
-            "task": "ejection_fraction", "title": TITLE, "trained_on": data.source + trained_words(data),
+            "task": "ejection_fraction", "title": TITLE, "trained_on": data.source.partition(LOCKED)[0] + trained_words(data),
             "intended_use": INTENDED_USE, "architecture": {"encoder": encoder, "regressor": "ef-regressor"},
             "config": {"method": "regressor", **config, **sizes}, "input": INPUT, "preparation": preparation,
             "evaluated": (preparation,) if metrics else (), "output": [{"name": "ejection_fraction", "unit": "%"}],
@@ -99,7 +100,7 @@ def words_of_test(arguments: TrainingArguments, data: DatasetManifest) -> str:
     """What the test is of, in words."""
     if not arguments.test_data:
         return f"the test split of {data.source}"
-    return data.source.partition("locked test: ")[2]
+    return data.source.partition(LOCKED)[2]
 
 
 def trained_words(data: DatasetManifest) -> str:
