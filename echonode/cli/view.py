@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TASK = "view"
 MODEL = "phantom-view"
+UNKNOWN = "unknown"
 
 
 def view_command(
@@ -100,11 +101,11 @@ def _header(source: Path) -> str | None:
 
 
 def _beside(known: Truth, source: Path, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The true view of a simulated object and whether it was found; None for one that truth.json does not know."""
+    """The true view of a simulated object, and whether the answer is right; None where there is none, or no truth."""
     true = known.of_file(source)
     view = None if true is None else true.view or "OTHER"
     said = found["details"].get("view")
-    return {"truth": view, "right": None if view is None or said is None else said == view}
+    return {"truth": view, "right": None if view is None or said in (None, UNKNOWN) else said == view}
 
 
 def _show(rows: list[dict[str, Any]], *, truth: bool) -> None:
@@ -117,7 +118,14 @@ def _show(rows: list[dict[str, Any]], *, truth: bool) -> None:
     ]
     if truth:
         columns.append(Column("truth", lambda row: row["truth"] or ""))
-    show_rows(rows, [*columns, Column("notes", lambda row: "; ".join([*([NOTE] if row["simulated"] else []), *row["details"]["notes"]]))])
-    judged = [row["right"] for row in rows if row.get("right") is not None]
-    if judged:
-        say(f"{sum(judged)} of {len(judged)} views as truth.json says")
+    show_rows(
+        rows,
+        [
+            *columns,
+            Column("notes", lambda row: "; ".join([*([NOTE] if row["simulated"] else []), *row["details"]["notes"]])),
+        ],
+    )
+    known = [row for row in rows if row.get("truth") is not None]
+    if known:
+        right, unknown = (sum(row["right"] is value for row in known) for value in (True, None))
+        say(f"{right} of {len(known)} views as truth.json says, {unknown} unknown")

@@ -31,7 +31,7 @@ def augmented(pictures: Bytes, chance: np.random.Generator, *, side: int) -> Byt
     if not plain:
         inside &= _window(inside, chance)
     frames = np.stack([cv2.warpAffine(each, moved, (side, side), flags=cv2.INTER_LINEAR) for each in pictures])
-    light = _graded(frames.astype(np.float32) / 255, inside, chance)
+    light = _graded(np.asarray(frames / np.float32(255), np.float32), inside, chance)
     if not plain:
         light = _grained(light, chance)
     light *= inside

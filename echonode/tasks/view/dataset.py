@@ -109,10 +109,11 @@ class Cache:
             raise BadInput("not one recording of the data set has a picture that can be used")
         return found
 
-    def _made(self, items: Sequence[Item], workers: int) -> Iterator[None]:
+    def _made(self, items: Sequence[Item], workers: int) -> Iterator[Path]:
         asked = [(item, self._data.paths(item), self._path(item), self._of(item)) for item in items]
         if workers < 2 or len(items) < 4:
-            yield from (write_item(*each) for each in asked)
+            for each in asked:
+                yield write_item(*each)
             return
         context = get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
@@ -141,8 +142,8 @@ def pictures_of(samples: Sequence[Sample]) -> list[Bytes]:
     return found
 
 
-def write_item(item: Item, files: Sequence[Path], path: Path, recording: Recording) -> None:
-    """Prepare an item into its cache file; the file is there when all of it is."""
+def write_item(item: Item, files: Sequence[Path], path: Path, recording: Recording) -> Path:
+    """Prepare an item into its cache file, and give it; the file is there when all of it is."""
     made = list(shown(study_of(item.phantom), recording)) if item.phantom is not None else _read(item, files, recording)
     side = recording.side
     pictures = np.stack([each.pictures for each in made]) if made else np.zeros((0, 1, side, side), np.uint8)
@@ -153,6 +154,7 @@ def write_item(item: Item, files: Sequence[Path], path: Path, recording: Recordi
             kinds=np.array([each.kind for each in made], "U24"),
         )  # fmt: skip
     part.replace(path)
+    return path
 
 
 def _read(item: Item, files: Sequence[Path], recording: Recording) -> list[Shown]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from echonode.core.errors import BadInput
-from echonode.registry.manifest import Metric
 from echonode.tasks.view.calibration import Calibration
 from echonode.tasks.view.classes import CLASSES, OTHER
 from echonode.tasks.view.dataset import REAL, Cache, Sample, layout, pictures_of
@@ -57,7 +56,7 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
         raise BadInput("--model is missing: a view package")
     data = evaluation_data(arguments, name="view", layout=layout)
     tables: dict[str, Table] = {}
-    metrics: dict[str, tuple[Metric, ...]] = {}
+    metrics: dict[str, tuple[Any, ...]] = {}
     figures: list[Path] = []
     further: dict[str, object] = {}
     for package in arguments.packages:
@@ -84,7 +83,7 @@ def tested_and_published(
     assert data is not None
     runner = ViewRunner(network=network, device=run.device, calibration=calibration, contract={}, side=side, seen=seen)
     items = data.by_split()[Split.TEST]
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Any, ...] = ()
     tables: Mapping[str, Table] = {}
     if items:
         scored = scored_items(runner, data, items, folder=cache.folder, workers=2)
@@ -176,10 +175,10 @@ def tables_of(scored: Scored, *, on: str) -> dict[str, Table]:
     return tables
 
 
-def metrics_of(scored: Scored, *, on: str, locked: bool) -> tuple[Metric, ...]:
+def metrics_of(scored: Scored, *, on: str, locked: bool) -> tuple[Any, ...]:
     """Accuracy over all, over the protocol's loops, where answered; and how often what is no view was called one."""
 
-    def one(name: str, part: Scored, values: NDArray[np.bool_]) -> list[Metric]:
+    def one(name: str, part: Scored, values: NDArray[np.bool_]) -> list[Any]:
         if not len(part.keys):
             return []
         interval = bootstrap_interval(values.astype(float), statistic=_mean, by=part.patients)

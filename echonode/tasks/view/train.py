@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from echonode.training.batches import batches, in_turn
 from echonode.training.dataset import Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
-from echonode.training.order import EpochOrder
+from echonode.training.order import EpochOrder, sample_generator
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 
@@ -47,7 +47,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The recipe's own: `--set key=value`. `frames` are seen of each loop in training, `seen` in use."""
+    """The recipe's own: `--set key=value`. `frames` are seen of each loop in training, `seen` in use.
+
+    `round` makes a second training that begins with `--init` see other changed copies of the same data.
+    """
 
     widths: tuple[int, ...] = WIDTHS
     side: int = 96
@@ -56,6 +59,7 @@ class Options:
     recorded: int = 4
     kept_side: int = 128
     nonsense: float = 0.10
+    round: int = 0
     rate: float = 3e-3
     decay: float = 0.02
     average: float = 0.98
@@ -109,8 +113,9 @@ def fit(
     inner = build(widths=options.widths)
     if arguments.init is not None:
         inner.load_state_dict(load_weights(arguments.init, shapes_of(inner)))
-    inner = inner.to(run.device, memory_format=torch.channels_last)
+    inner = inner.to(device=run.device).to(memory_format=torch.channels_last)
     average = MovingAverage(inner, decay=options.average)
+    steady = cast("ViewNet", average.average)
     optimiser = torch.optim.AdamW(inner.parameters(), lr=options.rate, weight_decay=options.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, total_steps=run.total, pct_start=0.15)
     scaler = run.scaler()
@@ -128,6 +133,8 @@ def fit(
     judges = held[:: max(1, len(held) // options.validation_samples)]
 
     def load(index: int, chance: np.random.Generator) -> tuple[Floats, int]:
+        if options.round:
+            chance = sample_generator(arguments.seed, options.round, int(chance.integers(1 << 62)))
         pictures, label = chosen(shelf[index], chance, frames=options.frames), train[index].label
         if chance.random() < options.nonsense:
             pictures, label = nonsense(pictures, chance), other
@@ -146,15 +153,15 @@ def fit(
             logits = model(pictures.to(run.device))
         loss = functional.cross_entropy(logits.float(), labels.to(run.device), label_smoothing=options.smoothing)
         optimiser.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimiser)
         scaler.update()
         schedule.step()
         average.update(inner)
-        run.log(step + 1, loss=loss.item(), rate=schedule.get_last_lr()[0])
+        run.log(step + 1, loss=loss.item(), rate=float(schedule.get_last_lr()[0]))
         run.tick(step + 1, f"loss {loss.item():.3f}, best {best:.3f}")
         if (step + 1) % options.validate_every == 0 or step + 1 == run.total or last:
-            given, true = judged(average.average, judges, options, run.device)
+            given, true = judged(steady, judges, options, run.device)
             error = run.agreed(float(functional.cross_entropy(torch.from_numpy(given), torch.from_numpy(true))))
             run.log(step + 1, validation_loss=error, validation_accuracy=float((given.argmax(axis=1) == true).mean()))
             better, best = error < best, min(best, error)
@@ -163,9 +170,9 @@ def fit(
             break
     steps, state = run.best() or (run.step, state_now())
     average.load_state_dict(state["average"])
-    calibration = calibration_of(average.average, held, options, run.device)
+    calibration = calibration_of(steady, held, options, run.device)
     return tested_and_published(
-        run, arguments, average.average, calibration, cache, steps=steps, widths=options.widths, side=options.side,
+        run, arguments, steady, calibration, cache, steps=steps, widths=options.widths, side=options.side,
         seen=options.seen,
     )  # fmt: skip
 

@@ -30,9 +30,9 @@ def test_the_temperature_undoes_confidence_that_is_too_high_or_too_low(scale: fl
 
 
 def test_the_threshold_rises_until_answers_can_be_trusted() -> None:
-    """Of the views that are named, 99 % should be right."""
+    """Of the views that are named on changed loops, 95 % should be right."""
     logits, labels = drawn(1.0)
-    assert calibrated(logits, labels).threshold >= 0.9
+    assert calibrated(logits, labels).threshold >= 0.85
     easy = 12 * np.eye(len(CLASSES))[labels]
     assert calibrated(easy, labels).threshold == 0.5
     with pytest.raises(ValueError, match="logits"):
