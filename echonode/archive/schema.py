@@ -147,7 +147,7 @@ INSTANCE = Table(
     Index(None, "series_fk", "hidden"),  # both count without reading a row
     Index(None, "study_fk", "sop_class_uid", "hidden"),
     # of the few that are hidden alone: what is left over is found at once, however much is stored
-    Index("ix_instance_hidden", "study_fk", sqlite_where=text("hidden = 1"), postgresql_where=text("hidden")),
+    Index("ix_instance_hidden", "hidden", "study_fk", sqlite_where=text("hidden = 1"), postgresql_where=text("hidden")),
 )
 
 CONTENT = Table(

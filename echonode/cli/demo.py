@@ -1,4 +1,7 @@
-"""`echonode demo`: node, scanner and PACS on loopback; a real loop goes in and its slow motion comes back."""
+"""`echonode demo`: node, scanner and PACS on loopback; a real loop goes in and its slow motion comes back.
+
+Then a simulated heart goes in, of which the truth is known: it stands beside what comes back and what models measure.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from echonode.cli.screen import amount, console, duration, quiet_logs, say
 from echonode.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from echonode.cli.demo_phantom import Recorded
     from echonode.cli.demo_scene import Arrival, Node
     from echonode.core.work import WorkItem
 
@@ -38,6 +42,9 @@ class Played:
     stored: float
     returned: float
     items: tuple[WorkItem, ...]
+    phantom: Recorded
+    phantom_returned: float
+    arrivals: tuple[Arrival, ...]
 
 
 def demo_command(
@@ -49,6 +56,8 @@ def demo_command(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the node's configuration and data in OUT/node.")] = False,
 ) -> None:
     """Play it all through: a scanner pushes a loop, the node makes slow motion, a PACS gets it back."""
+    from echonode.cli.demo_phantom import report_phantom
+
     quiet_logs()
     source = example_loop()
     models = models_folder()
@@ -66,6 +75,7 @@ def demo_command(
         sheet = out / "contact-sheet.png"
         _contact_sheet(source, received, sheet, factor=factor)
         _report(played, received)
+        report_phantom(played.phantom, played.phantom_returned, played.arrivals, models)
     say(f"  the received loop   {received}")
     say(f"  a contact sheet     {sheet}")
     say(f"  the node's log      {out / 'node.log'}")
@@ -109,6 +119,7 @@ def _play(
     source: Path, models: Path, folder: Path, pacs_folder: Path, out: Path, *, factor: int, deadline: float
 ) -> Played:
     from echonode.cli import demo_scene as scene
+    from echonode.cli.demo_phantom import play_phantom, recording
 
     node_port, pacs_port = scene.free_port(), scene.free_port()
     scene.write_configuration(folder, models=models, node_port=node_port, pacs_port=pacs_port, factor=factor)
@@ -117,6 +128,7 @@ def _play(
         _progress() as tell,
         scene.Pacs(folder=pacs_folder, port=pacs_port) as pacs,
         scene.Node(folder=folder, log=out / "node.log") as node,
+        recording(pacs_folder.parent / "phantom") as recorded,
     ):
         tell(f"starting the node on port {node_port} and the PACS on port {pacs_port}")
         begin = time.monotonic()
@@ -129,8 +141,9 @@ def _play(
         sent_at = time.time()
         _wait_for_loop(pacs.arrivals, node, folder, tell, sent_at=sent_at, deadline=deadline)
         scene.wait_for(lambda: _all_done(folder), seconds=30, what="the node's own note of the delivery")
-        tell("ending the node")
         items = tuple(_items(folder))
+        phantom, phantom_returned = play_phantom(recorded, port=node_port, node=node, arrivals=pacs.arrivals, tell=tell)
+        tell("ending the node")
     return Played(
         source=source,
         arrival=pacs.arrivals[0],
@@ -139,6 +152,9 @@ def _play(
         stored=stored,
         returned=pacs.arrivals[0].at - sent_at,
         items=items,
+        phantom=phantom,
+        phantom_returned=phantom_returned,
+        arrivals=tuple(pacs.arrivals),
     )
 
 

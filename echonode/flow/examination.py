@@ -26,6 +26,9 @@ STRUCTURES: Mapping[Code, tuple[str, tuple[int, ...]]] = {
 }
 """Codes of label maps, and the labels of the simulated heart that are the same structure (docs/phantom.md)."""
 
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {"mmode": {"species": "human"}}
+"""What a run is told that a scanner's header need not say."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:

@@ -35,7 +35,7 @@ from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
 from echonode.flow.contract import refusal_of
 from echonode.flow.decoding import Decoder
-from echonode.flow.examination import EXAMINERS, Said, Shown, compared, examine
+from echonode.flow.examination import EXAMINERS, PARAMETERS, Said, Shown, compared, examine
 from echonode.flow.route import run_request
 from echonode.registry.catalogue import Catalogue
 
@@ -303,6 +303,7 @@ class SelfCheck:
                         package=package.folder,
                         source=Path(stored.path),
                         spool=spool,
+                        parameters=PARAMETERS.get(package.task, {}),
                         facts=facts.as_dict(),
                     )
                 ),

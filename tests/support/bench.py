@@ -91,6 +91,7 @@ class Bench:
         routes: Mapping[str, Any] = ROUTES,
         contract: str = "frames_min = 2",
         tasks: Mapping[str, Any] = TASKS,
+        recogniser: Any = None,
         **settings: Any,
     ) -> None:
         self.folder, self.clock = folder, Clock()
@@ -111,6 +112,7 @@ class Bench:
             blobs=self.blobs,
             planner=lambda facts: plan(facts, self.routes, self.settings, installed=self.catalogue.names()),
             settings=self.settings,
+            recogniser=recogniser,
         )
         self.destination = Destination()
         self.executor: Executor = LocalExecutor(

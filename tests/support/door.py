@@ -83,14 +83,22 @@ class DoorBench:
     """Archive, blobs and door under one folder, opened as a process of the node would."""
 
     def __init__(
-        self, root: Path, *, planner: Any = plan_one_run, refuse_below_bytes: int = 0, nesting: int = 64
+        self,
+        root: Path,
+        *,
+        planner: Any = plan_one_run,
+        refuse_below_bytes: int = 0,
+        nesting: int = 64,
+        recogniser: Any = None,
     ) -> None:
         self.root = root
         self.archive = Archive.open(f"sqlite:///{root / 'echonode.sqlite3'}", migrate=True)
         self.blobs = LocalBlobs(root)
         storage = StorageSection(refuse_below_bytes=refuse_below_bytes, warn_below_bytes=0)
         settings = NodeSettings(storage=storage, limits=LimitsSection(nesting=nesting))
-        self.ingest = Ingest(archive=self.archive, blobs=self.blobs, planner=planner, settings=settings)
+        self.ingest = Ingest(
+            archive=self.archive, blobs=self.blobs, planner=planner, settings=settings, recogniser=recogniser
+        )
 
     def received(self, content: bytes, *, syntax: str = EXPLICIT, **values: Any) -> ReceivedObject:
         """`content` as an edge would hand it over."""

@@ -26,7 +26,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_instance_hidden",
         "instance",
-        ["study_fk"],
+        ["hidden", "study_fk"],
         unique=False,
         sqlite_where=sa.text("hidden = 1"),
         postgresql_where=sa.text("hidden"),
