@@ -86,7 +86,12 @@ class CompactWallMotion(nn.Module):
         """What is judged of windows (N, T, 96, 96) of clips."""
         shown = torch.sigmoid(self.tissue(windows).float())
         with torch.autocast(windows.device.type, enabled=False):
-            judged = self.judge(profiles(shown))
+            return self.judged(profiles(shown))
+
+    def judged(self, profile: torch.Tensor) -> Seen:
+        """What is judged of profiles (N, PROFILE)."""
+        with torch.autocast(profile.device.type, enabled=False):
+            judged = self.judge(profile)
             narrowing = self.narrowing(judged)
             extremes = torch.stack([narrowing.amin(dim=1), narrowing.amax(dim=1)], dim=1)
             answer = self.fc(torch.cat([judged, narrowing, extremes], dim=1))

@@ -1,8 +1,10 @@
 """The recipe of findings from one view: a binary head (BCE) or a regression head (MSE), from a manifest or a phantom.
 
-`sound` trains echonode's compact network on clips chosen by time, and lets it also learn, where the data know them
-(simulated hearts), where cavity and muscle are and how much each segment narrows. The lowest validation loss chooses;
-then the answer is put on its scale: Platt's line for a probability, Youden's threshold, both from validation.
+`sound` trains echonode's compact network on clips chosen by time. Where the data know it (simulated hearts) it first
+learns where cavity and muscle are in a frame, keeps that, and then judges profiles of the walls' motion, beside how much
+each segment narrows; other data train all of it at once, best from --init. `--set tissue_share=0` leaves the first stage
+out, which --init has brought. The lowest validation loss chooses; then the answer is put on its scale: Platt's line for a
+probability, Youden's threshold, both from validation.
 
 `published` keeps what is known of the authors' training (Sahashi et al., J Am Soc Echocardiogr 2025;38:807): R(2+1)D
 with 18 layers, 16 frames, every second from the first, cut square and resized cubically, blue first, from 0 to 1; BCE
@@ -33,6 +35,7 @@ from echonode.tasks.cmr.clips import UNKNOWN, Loop, open_loop, published_clip, t
 from echonode.tasks.cmr.compact import SIDE, CompactWallMotion
 from echonode.tasks.cmr.dataset import LABEL, kept_loops, layout, target_of
 from echonode.tasks.cmr.evaluation import answers, locked_test
+from echonode.tasks.cmr.features import Profiles, changed_profiles, plain_profiles
 from echonode.tasks.cmr.hearts import Mixture
 from echonode.tasks.cmr.loops import Form
 from echonode.tasks.cmr.metrics import youden
@@ -72,11 +75,14 @@ class Options:
     frames: int = 12
     period_ms: float = 90.0
     width: int = 24
-    dropout: float = 0.1
+    dropout: float = 0.3
     rate: float = 3e-3
     weight_decay: float = 0.03
     warm_up: int = 30
-    tissue_share: float = 0.55
+    tissue_share: float = 0.85
+    judge_steps: int = 1200
+    judge_batch: int = 64
+    views: int = 4
     tissue_frames: int = 3
     narrowing: float = 4.0
     average: float = 0.98
@@ -119,7 +125,7 @@ def main(arguments: TrainingArguments) -> TrainingResult:
             sys.stderr.write(f"left out: {key}: {reason}\n")
     order = EpochOrder(count=len(loops[Split.TRAIN]), batch=batch, seed=arguments.seed, drop_last=True)
     epochs = arguments.epochs or (100 if published else 40)
-    total = arguments.steps or epochs * order.steps_per_epoch
+    total = arguments.steps or epochs * order.steps_per_epoch + (0 if published else options.judge_steps)
     said = {**as_json(options), "cache": None, "validate_every": None}
     identity = arguments.identity(options=said, batch=batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
@@ -165,7 +171,7 @@ def fit(
             part.load_state_dict(state[name])
     every = options.validate_every or order.steps_per_epoch
     taught = not published and all(loop.tissue is not None for loop in opened[Split.TRAIN])
-    judging = round(run.total * options.tissue_share) if taught else 0
+    judging = run.total - min(options.judge_steps, run.total // 2) if taught and options.tissue_share else 0
     step = start
     for stage, first, last in (("tissue", 0, judging), ("judge", judging, run.total)):
         if start >= last:
@@ -175,11 +181,25 @@ def fit(
             optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.weight_decay)
             parts["optimiser"] = optimiser
         model = run.wrap(Learner(network, options, stage=stage, frozen=taught))
-        load = partial(
+        load: Any = partial(
             sample, opened[Split.TRAIN], targets[Split.TRAIN], convention, scale=scale,
             frames=options.tissue_frames if stage == "tissue" else 0,
         )  # fmt: skip
-        for step, batch in batches(load, order, start=max(start, first), stop=last, workers=arguments.workers):
+        steps_of, seen = order, None
+        if stage == "judge" and taught and isinstance(network, CompactWallMotion):
+            with run.autocast():
+                made = changed_profiles(
+                    network,
+                    opened[Split.TRAIN],
+                    convention,
+                    views=options.views,
+                    seed=arguments.seed,
+                    device=run.device,
+                )
+                seen = plain_profiles(network, opened[Split.VALIDATION], convention, device=run.device)
+            load = partial(profile, made, opened[Split.TRAIN], targets[Split.TRAIN], scale=scale)
+            steps_of = replace(order, batch=min(options.judge_batch, order.count))
+        for step, batch in batches(load, steps_of, start=max(start, first), stop=last, workers=arguments.workers):
             state = {name: part.state_dict() for name, part in parts.items()} | {"best": best, "waited": waited}
             if run.stop_wanted:
                 run.save(step, state)
@@ -213,8 +233,11 @@ def fit(
                 state = {name: part.state_dict() for name, part in parts.items()} | {"best": best, "waited": waited}
                 run.save(step + 1, state)
             elif stage == "judge" and ((step + 1) % every == 0 or step + 1 == last):
-                said = answers(average.average, opened[Split.VALIDATION], replace(convention, clips=1), run.device,
-                               precision=run.precision)  # fmt: skip
+                said = (
+                    judged(average.average, seen, run.device) if seen is not None
+                    else answers(average.average, opened[Split.VALIDATION], replace(convention, clips=1), run.device,
+                                 precision=run.precision)
+                )  # fmt: skip
                 found = scores_of(said, targets[Split.VALIDATION], options.kind, scale)
                 run.log(step + 1, **{f"validation_{name}": value for name, value in found.items()})
                 wanted = (
@@ -272,7 +295,7 @@ class Learner(nn.Module):
             return {"tissue": functional.binary_cross_entropy_with_logits(shown, batch["tissue"])}
         losses = {}
         if isinstance(self.network, CompactWallMotion):
-            seen = self.network.seen(batch["window"])
+            seen = self.network.judged(batch["profile"]) if self._frozen else self.network.seen(batch["window"])
             answer, known = seen.answer, (batch["narrowing"] > UNKNOWN).float()
             apart = (seen.narrowing - batch["narrowing"]).abs()
             losses["narrowing"] = self._options.narrowing * (apart * known).sum() / known.sum().clamp(min=1)
@@ -299,6 +322,30 @@ def sample(
     return {**training_clip(loop, convention, chance=chance), "target": target}
 
 
+def profile(
+    made: Profiles,
+    loops: Sequence[Loop],
+    targets: Sequence[float],
+    index: int,
+    chance: np.random.Generator,
+    *,
+    scale: Line,
+) -> dict[str, Any]:
+    """One of the profiles of a loop with what is to be said of it."""
+    narrowing = loops[index].narrowing
+    assert narrowing is not None
+    target = np.float32((targets[index] - scale.offset) / scale.scale)
+    return {"profile": made[index, chance.integers(made.shape[1])], "narrowing": narrowing, "target": target}
+
+
+@torch.no_grad()
+def judged(network: nn.Module, seen: Profiles, device: torch.device) -> list[float]:
+    """What an evaluating network says of each loop by its profiles (loops, clips, PROFILE): the mean over clips."""
+    assert isinstance(network, CompactWallMotion)
+    found = network.eval().judged(torch.from_numpy(seen).to(device).flatten(0, 1)).answer[:, 0]
+    return [float(value) for value in found.reshape(seen.shape[:2]).mean(dim=1)]
+
+
 def elapsed(run: Run, arguments: TrainingArguments) -> float:
     """The share of --minutes that is over; 0 without them."""
     return 0.0 if arguments.minutes is None else run.seconds / (60 * arguments.minutes)
@@ -307,7 +354,9 @@ def elapsed(run: Run, arguments: TrainingArguments) -> float:
 def over_in(over: float, stage: str, options: Options, *, taught: bool) -> float:
     """The share of a stage's time that is over, of the share of all."""
     share = options.tissue_share if taught else 0.0
-    return over / share if stage == "tissue" else max(0.0, over - share) / (1 - share)
+    if stage == "tissue":
+        return over / share
+    return 0.0 if taught else over
 
 
 def rate_share(step: int, count: int, options: Options, *, over: float) -> float:
