@@ -35,7 +35,7 @@ from echonode.training.arguments import Evaluation, EvaluationArguments, Trainin
 from echonode.training.dataset import DatasetManifest, Item, Split
 from echonode.training.publish import metric, publish
 from echonode.training.run import Run
-from echonode.training.sources import evaluation_data
+from echonode.training.sources import described, evaluation_data
 from echonode.training.statistics import bootstrap_interval
 from echonode.training.table import Table
 
@@ -87,7 +87,8 @@ def tested_and_published(
     tables: Mapping[str, Table] = {}
     if items:
         scored = scored_items(runner, data, items, folder=cache.folder, workers=2)
-        metrics, tables = metrics_of(scored, on=data.source, locked=True), tables_of(scored, on=data.source)
+        on = _tested_on(data)
+        metrics, tables = metrics_of(scored, on=on, locked=True), tables_of(scored, on=on)
     package = publish(
         run, arguments, recipe="view", weights={ROLE: network.state_dict()}, steps=steps, metrics=metrics, half=(ROLE,),
         tables=tables,
@@ -231,6 +232,14 @@ def _words(data: DatasetManifest) -> str:
         return data.source
     cohorts = dict.fromkeys(item.phantom[0] for item in data.by_split()[Split.TRAIN] if item.phantom is not None)
     return f"simulated hearts of echonode's phantom ({', '.join(cohorts)}), no patient"
+
+
+def _tested_on(data: DatasetManifest) -> str:
+    """The test split in words."""
+    items = data.by_split()[Split.TEST]
+    if any(item.phantom is None for item in items):
+        return data.source
+    return "; ".join(described(text) for text in dict.fromkeys(item.phantom[0] for item in items if item.phantom))
 
 
 def _drawn(scored: Scored, folder: Path, name: str) -> list[Path]:
