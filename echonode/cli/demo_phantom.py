@@ -86,7 +86,7 @@ def play_phantom(
     for shown in study.shown:
         push(port, study.folder / shown.entry["file"])
     sent = time.monotonic()
-    loops = sum(shown.entry["kind"] == "loop" for shown in study.shown)
+    loops: int = sum(shown.entry["kind"] == "loop" for shown in study.shown)
 
     def back() -> bool:
         node.require_running()
@@ -137,7 +137,7 @@ def _came_back(study: Recorded, arrivals: Sequence[Arrival]) -> list[dict[str, A
         if entry["kind"] != "loop":
             continue
         path, recorded = made.get(entry["sop_instance_uid"]), len(entry["times_ms"])
-        row = {
+        row: dict[str, Any] = {
             "model": "the PACS",
             "what": f"slow motion of {entry['view']}",
             "unit": "",

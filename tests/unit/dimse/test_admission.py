@@ -63,3 +63,19 @@ def test_printable_text_is_one_short_harmless_piece(text: str, limit: int) -> No
     shown = printable(text, limit=limit)
     assert len(shown) <= limit + 3
     assert all(" " <= char <= "~" for char in shown)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
+def test_the_node_itself_may_store_what_it_has_marked_though_no_file_names_it(address: str) -> None:
+    assert decide("ECHONODE", address, PeersFile()) == Admission(rights=(Right.STORE,), marked_only=True)
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "2001:db8::1", "0.0.0.0"])  # noqa: S104
+def test_nobody_elsewhere_is_let_in_under_the_node_s_own_title(address: str) -> None:
+    assert isinstance(decide("ECHONODE", address, PeersFile()), Rejection)
+
+
+def test_the_node_s_own_title_keeps_the_rights_that_peers_toml_gives_it() -> None:
+    listed = Peer(name="self", ae_title="ECHONODE", rights=(Right.STORE, Right.QUERY))
+    decision = decide("ECHONODE", "127.0.0.1", PeersFile(peer=(listed,)))
+    assert decision == Admission(rights=(Right.STORE, Right.QUERY), peer="self")
