@@ -101,9 +101,13 @@ def loop_truth(heart: Heart, view: View, plane: Plane, times_s: Sequence[float] 
         lvidd_mm=heart.lvid_mm(ed_s),
         lvids_mm=heart.lvid_mm(es_s),
         segments=_segments(heart, view, plane),
-        disks_edv_ml=disks_ml(heart, (plane,), ed_s) if apical else None,
-        disks_esv_ml=disks_ml(heart, (plane,), es_s) if apical else None,
+        disks_edv_ml=_if_measurable(heart, plane, ed_s) if apical else None,
+        disks_esv_ml=_if_measurable(heart, plane, es_s) if apical else None,
     )
+
+
+class Unmeasurable(ValueError):
+    """A plane that the method of disks cannot be used on: nobody could read a volume from it."""
 
 
 def disks_ml(heart: Heart, planes: Sequence[Plane], t_s: float) -> float:
@@ -112,12 +116,20 @@ def disks_ml(heart: Heart, planes: Sequence[Plane], t_s: float) -> float:
     20 disks along the line from the mitral annulus to the apex (ASE/EACVI 2015, section 2.1).
 
     Raises:
-        ValueError: not one or two planes, or one that misses the cavity.
+        ValueError: not one or two planes.
+        Unmeasurable: a plane that misses the cavity or its mitral annulus.
     """
     if len(planes) not in (1, 2):
         raise ValueError(f"the method of disks takes one plane or two, not {len(planes)}")
     lengths, widths = zip(*(_disks(heart, plane, t_s) for plane in planes), strict=True)
     return float(np.pi / 4 * (widths[0] * widths[-1]).sum() * max(lengths) / DISKS / 1000)
+
+
+def _if_measurable(heart: Heart, plane: Plane, t_s: float) -> float | None:
+    try:
+        return disks_ml(heart, (plane,), t_s)
+    except Unmeasurable:
+        return None
 
 
 def _disks(heart: Heart, plane: Plane, t_s: float) -> tuple[float, NDArray[np.float64]]:
@@ -128,7 +140,7 @@ def _disks(heart: Heart, plane: Plane, t_s: float) -> tuple[float, NDArray[np.fl
     places = np.stack([rows[cavity], columns[cavity]], axis=1).astype(np.float64)
     at_base = height[cavity] < 1.5 * _SPACING_MM
     if not at_base.any():
-        raise ValueError("the plane misses the mitral annulus")
+        raise Unmeasurable("the plane misses the mitral annulus")
     base = places[at_base].mean(axis=0)
     apart = places - base
     apex = apart[(apart**2).sum(axis=1).argmax()]

@@ -18,7 +18,7 @@ from echonode.phantom.marker import sign
 from echonode.phantom.objects import PhantomObject, build_object
 from echonode.phantom.order import order_of
 from echonode.phantom.sweep import Sweep
-from echonode.phantom.truth import disks_ml
+from echonode.phantom.truth import Unmeasurable, disks_ml
 from echonode.phantom.truth_file import BiplaneTruth, ObjectTruth, StudyTruth, plain
 from echonode.phantom.views import View
 
@@ -139,7 +139,10 @@ def _biplane(planes: dict[tuple[str | None, View], tuple[LoopPlan, Acquisition]]
         heart = Heart(plan.patient)
         both = (four.plane, planes[stage, View.A2C][1].plane)
         end_diastole = heart.beats(_SEARCH_S)[0]
-        edv = disks_ml(heart, both, end_diastole)
-        esv = disks_ml(heart, both, heart.end_systole_s(end_diastole))
+        try:
+            edv = disks_ml(heart, both, end_diastole)
+            esv = disks_ml(heart, both, heart.end_systole_s(end_diastole))
+        except Unmeasurable:
+            continue  # a perfect observer has no biplane volume either
         found.append(BiplaneTruth(stage=stage, edv_ml=edv, esv_ml=esv, ef_percent=100 * (1 - esv / edv)))
     return found

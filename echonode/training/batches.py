@@ -74,6 +74,10 @@ def _loaded(
         for group in places:
             yield together([samples[place] for place in group])
         return
+    import cv2
+
+    # Before the workers are forked: a child of a process whose OpenCV has threads waits for them for ever.
+    cv2.setNumThreads(1)
     # DataLoader draws a seed for its workers; from a generator of its own, so that it takes nothing from the run's.
     yield from DataLoader(
         samples, batch_sampler=places, num_workers=workers, collate_fn=together, pin_memory=pin,
@@ -83,7 +87,4 @@ def _loaded(
 
 def _calm(worker: int) -> None:
     """One thread a worker: they are many."""
-    import cv2
-
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from echonode.phantom.cohort import Cohort
 from echonode.phantom.heart import Heart
 from echonode.phantom.patient import patient
 from echonode.phantom.truth import disks_ml, loop_truth
@@ -67,3 +68,13 @@ def test_disks_take_one_plane_or_two() -> None:
     heart = Heart(patient(seed=4))
     with pytest.raises(ValueError, match="one plane or two"):
         disks_ml(heart, [], 0.0)
+
+
+def test_a_loop_whose_plane_misses_the_annulus_is_recorded_without_a_volume_by_disks() -> None:
+    # One loop in some hundreds: the operator's errors add up. It was a fault of the simulation once.
+    study = Cohort.parse("phantom:85@611")[84]
+    (plan,) = [plan for plan in study.loops if plan.view is View.A4C and not plan.colour]
+    loop = plan.acquire(rows=40, columns=48, frames=3, frame_time_ms=120, labels=False, overlays=False)
+    assert loop.truth.disks_esv_ml is None
+    assert loop.truth.disks_ef_percent is None
+    assert loop.truth.ef_percent == study.patient.ef_percent

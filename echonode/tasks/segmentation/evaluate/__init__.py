@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from echonode.phantom.cohort import LoopPlan
 from echonode.phantom.heart import Heart
-from echonode.phantom.truth import disks_ml
+from echonode.phantom.truth import Unmeasurable, disks_ml
 from echonode.tasks.segmentation.beats import roughness
 from echonode.tasks.segmentation.dataset import clip_of, layout, read_labelled, simulated_codes
 from echonode.tasks.segmentation.disks import Disks, lengths_agree, volume_ml
@@ -255,7 +255,11 @@ def _simulated(runners: Sequence[SegmentationRunner], item: Item, options: TestO
         own = Heart(study.patient)
         end_diastole = own.beats(10.0)[0]
         both = (seen["A4C"], seen["A2C"])
-        observer = Ejection.of(disks_ml(own, both, end_diastole), disks_ml(own, both, own.end_systole_s(end_diastole)))
+        try:
+            volumes = [disks_ml(own, both, moment) for moment in (end_diastole, own.end_systole_s(end_diastole))]
+            observer = Ejection.of(*volumes)
+        except Unmeasurable:
+            observer = Ejection()
         heart = Ejection.of(study.patient.edv_ml, study.patient.esv_ml)
         for place, each in enumerate(planes):
             if len(each) == 2:
