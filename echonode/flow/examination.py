@@ -19,6 +19,8 @@ EJECTION_FRACTIONS = frozenset({"10230-1", "18043-0", "79991-6", "79992-4", "799
 """LOINC codes of an ejection fraction, whatever its method."""
 DIAMETERS: Mapping[str, tuple[str, str]] = {"29436-3": ("LVIDd", "lvidd_mm"), "29438-9": ("LVIDs", "lvids_mm")}
 HEART_RATE = "8867-4"
+ONE_PLANE = 1.5
+"""How much further an ejection fraction of one traced plane may be off: two contours, and no averaging."""
 STRUCTURES: Mapping[Code, tuple[str, tuple[int, ...]]] = {
     Code("87878005", "SCT", "Left ventricle"): ("LV", (1, 10)),
     Code("74281007", "SCT", "Myocardium"): ("myocardium", (2,)),
@@ -123,7 +125,8 @@ def _disks(result: Result, shown: Shown, limits: SelfCheckSection) -> Said:
     assert isinstance(result, Measurement)
     truth = shown.truth.get("disks_ef_percent")
     truth = shown.truth["ef_percent"] if truth is None else truth
-    return compared("EF of disks", unit="%", measured=result.value, truth=truth, limit=limits.ef_points)
+    limit = ONE_PLANE * limits.ef_points
+    return compared("EF of disks", unit="%", measured=result.value, truth=truth, limit=limit)
 
 
 def _mmode(results: Iterable[Result], shown: Shown, limits: SelfCheckSection) -> list[Said]:
