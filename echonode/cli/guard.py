@@ -30,6 +30,7 @@ _Asked = Annotated[
     bool, typer.Option(OPTION, help="Run models that were trained on simulated data alone on real files too.")
 ]
 _ASKED: ContextVar[bool] = ContextVar("simulated_on_patients", default=False)
+_SAID: ContextVar[set[str] | None] = ContextVar("said_of_simulated_files", default=None)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,11 +38,12 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run(*arguments: Any, **named: Any) -> Any:
-        token = _ASKED.set(bool(named.pop(_PARAMETER, False)))
+        token, said = _ASKED.set(bool(named.pop(_PARAMETER, False))), _SAID.set(set())
         try:
             return command(*arguments, **named)
         finally:
             _ASKED.reset(token)
+            _SAID.reset(said)
 
     signature = inspect.signature(command)
     hints = get_type_hints(command, include_extras=True)
@@ -56,7 +58,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 def refusal_for(packages: Sequence[Package], settings: NodeSettings, source: Path) -> Ineligible | None:
     """Why a model must not look at this file, in one line that says what is missing and how to get it; None if it may.
 
-    That it may because the file itself is simulated is said on standard error.
+    That it may because the file itself is simulated is said on standard error, once for each model of a command.
 
     Raises:
         UnreadableObject: a DICOM file whose header cannot be read.
@@ -68,7 +70,14 @@ def refusal_for(packages: Sequence[Package], settings: NodeSettings, source: Pat
         return None
     package = simulated[0]
     if is_marked_simulated(source):
-        complain(f"{source}: is marked as simulated, so {package.name} runs on it: trained on simulated data alone")
+        said = _SAID.get()
+        if said is None or package.name not in said:
+            complain(
+                f"{source}: is marked as simulated, so {package.name} runs on it and on others like it: trained on "
+                "simulated data alone"
+            )
+        if said is not None:
+            said.add(package.name)
         return None
     return Ineligible(
         reason=f"no {package.task} model that was trained on patients was named: {package.name} learned from simulated "
