@@ -413,6 +413,7 @@ def finished(
     items = data.by_split()[Split.TEST]
     convention = convention_of(options)
     form = Form(view=options.view, side=options.side, published=published, frames=0, clip_frames=options.frames)
+    network.load_state_dict({name: _rounded(value) for name, value in network.state_dict().items()})
     test = locked_test(
         network.eval(), data, items, form, convention, cache=cache, quantity=quantity, kind=options.kind,
         threshold=threshold, device=run.device,
@@ -443,6 +444,11 @@ def finished(
         words=test.words,
     )  # fmt: skip
     return TrainingResult(folder=run.folder, package=package, metrics=test.metrics)
+
+
+def _rounded(value: torch.Tensor) -> torch.Tensor:
+    """As the package keeps it: what is tested is what is shipped."""
+    return value.half().float() if value.is_floating_point() else value
 
 
 def _last(network: nn.Module) -> nn.Linear:

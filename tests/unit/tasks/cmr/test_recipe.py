@@ -20,6 +20,7 @@ from echonode.core.errors import BadInput
 from echonode.core.results import Measurement
 from echonode.phantom.cohort import Cohort
 from echonode.registry.verify import verify
+from echonode.tasks.cmr import train
 from echonode.tasks.cmr.clips import open_loop
 from echonode.tasks.cmr.dataset import layout
 from echonode.tasks.cmr.evaluation import answers, evaluate
@@ -50,7 +51,8 @@ def arguments(out: Path, cache: Path, **further: Any) -> TrainingArguments:
         "clips": "1",
     }
     given: dict[str, Any] = {
-        "data": (COHORT,), "test_data": (LOCKED,), "steps": 6, "batch": 2, "seed": 4, "threads": 1, "device": "cpu", "models": out.parent / "models",
+        "data": (COHORT,), "test_data": (LOCKED,), "steps": 6, "batch": 2, "seed": 4, "threads": 1, "device": "cpu",
+        "models": out.parent / "models",
     }  # fmt: skip
     asked = {**options, **further.pop("options", {})}
     return TrainingArguments(task="cmr", out=out, options=asked, **{**given, **further})
@@ -117,7 +119,33 @@ def test_a_package_is_run_and_evaluated_as_it_was_tested(tmp_path: Path, cache: 
         )
     )
     assert {"Findings (regional)", "Findings (drawn)"} <= set(found.tables)
+    assert found.metrics["tiny"]
+    assert not any(each.locked for each in found.metrics["tiny"]), "an evaluation cannot know what was learned from"
+    assert result.metrics
+    assert all(each.locked for each in result.metrics)
     assert any(path.name.startswith("roc") for path in found.figures)
+
+
+@pytest.mark.slow
+def test_the_weights_that_are_tested_are_those_that_are_published(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package is float16: errors measured on finer weights are another model's."""
+    tested: dict[str, torch.Tensor] = {}
+    real = train.locked_test
+
+    def seen(network: torch.nn.Module, *given: Any, **named: Any) -> Any:
+        tested.update({name: value.clone() for name, value in network.state_dict().items()})
+        return real(network, *given, **named)
+
+    monkeypatch.setattr(train, "locked_test", seen)
+    package = main(arguments(tmp_path / "run", cache, name="tiny")).package
+    assert package is not None
+    shipped = load_file(package / "classifier.safetensors")
+    assert shipped.keys() == tested.keys()
+    assert all(torch.equal(tested[name], value.to(tested[name].dtype)) for name, value in shipped.items())
+    card = (package / "MODEL_CARD.md").read_text()
+    assert "0.4 of the scanner's raster" in card, "a test on smaller pictures than a scanner's must be said to be one"
 
 
 @pytest.mark.slow
