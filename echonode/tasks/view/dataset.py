@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -101,6 +102,8 @@ class Cache:
         for item in items:
             with np.load(self._path(item), allow_pickle=False) as kept:
                 labels, kinds = kept["labels"].tolist(), kept["kinds"].tolist()
+            if not labels:
+                sys.stderr.write(f"left out: {item.key}: no picture in it, or it cannot be read\n")
             found += [
                 Sample(item=item, path=self._path(item), place=place, label=label, kind=kind)
                 for place, (label, kind) in enumerate(zip(labels, kinds, strict=True))

@@ -82,12 +82,15 @@ def test_recordings_are_prepared_once_as_the_runner_prepares_them(site: Path, tm
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
 
 
-def test_a_file_that_cannot_be_read_is_left_out(site: Path, tmp_path: Path) -> None:
-    """One damaged video must not end the training of a night."""
+def test_a_file_that_cannot_be_read_is_left_out_and_named(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One damaged video must not end the training of a night, nor go missing from a table without a word."""
     shutil.copy(site / "notes.txt", site / "train" / "A2C" / "broken_1.mp4")
     data = frozen(layout(site), name="view", source="a site", seed=0, roots=[site])
     assert len(data.items) == 4
     assert len(Cache(tmp_path / "cache", data, Recording(frames=2, side=48)).samples(data.items)) == 3
+    assert capsys.readouterr().err == "left out: train/A2C/broken_1.mp4: no picture in it, or it cannot be read\n"
 
 
 def test_only_what_is_learned_from_is_varied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

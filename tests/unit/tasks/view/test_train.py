@@ -19,7 +19,7 @@ from echonode.core.errors import BadInput, PackageInvalid
 from echonode.core.results import Finding, Ineligible
 from echonode.registry.verify import read_manifest, verify
 from echonode.tasks.view import dataset as view_dataset
-from echonode.tasks.view import train
+from echonode.tasks.view import evaluation, train
 from echonode.tasks.view.classes import CLASSES, CODES, IMAGE_VIEW, NOT_RECOGNISED
 from echonode.tasks.view.evaluation import evaluate
 from echonode.tasks.view.runner import open_runner
@@ -81,17 +81,31 @@ def test_a_stopped_and_resumed_run_ends_as_one_that_was_not(tmp_path: Path, monk
     assert whole.metrics == resumed.metrics
 
 
-def test_what_is_published_says_that_it_is_simulated_and_runs(tmp_path: Path) -> None:
-    """A package whose card hides where it learned, or that the runner refuses, is worth nothing."""
-    result = train.main(arguments(tmp_path / "run", name="tiny"))
+def test_what_is_published_says_that_it_is_simulated_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose card hides where it learned, or whose errors are another's, or that the runner refuses, is worth nothing."""
+    tested: dict[str, torch.Tensor] = {}
+    real = evaluation.ViewRunner
+
+    def runner_of(*, network: Any, **named: Any) -> Any:
+        tested.update({name: value.clone() for name, value in network.state_dict().items()})
+        return real(network=network, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "ViewRunner", runner_of)
+        result = train.main(arguments(tmp_path / "run", name="tiny"))
     assert result.package is not None
+    shipped = load_file(result.package / "view.safetensors")
+    assert shipped.keys() == tested.keys()
+    assert all(torch.equal(tested[name], value.to(tested[name].dtype)) for name, value in shipped.items())
     manifest = read_manifest(result.package)
     assert manifest.simulated
     assert manifest.trained_on == "simulated hearts of echonode's phantom (phantom:6@12/routine), no patient"
     assert {each.name for each in manifest.metrics} >= {"view accuracy", "no view, but called one"}
     assert all(each.locked for each in manifest.metrics)
     card = (result.package / "MODEL_CARD.md").read_text()
-    assert all(f"## {title}" in card for title in ("Accuracy", "Confusion", "Classes", "Reliability"))
+    assert all(
+        f"## {title}" in card for title in ("Accuracy", "Confusion", "Classes", "Reliability", "How it was tested")
+    )
     package = verify(result.package)
     runner = open_runner(package, "cpu", 1)
     chance = np.random.default_rng(0)
@@ -110,7 +124,11 @@ def test_what_is_published_says_that_it_is_simulated_and_runs(tmp_path: Path) ->
     assert refused.code == "mode"
     assert isinstance(empty, Ineligible)
     assert told[-1] == (3, 3)
-    assert evaluate(EvaluationArguments(task="view", packages=(package,), data=("phantom:2@13",))).metrics["tiny"]
+    found_again = evaluate(EvaluationArguments(task="view", packages=(package,), data=("phantom:2@13",))).metrics[
+        "tiny"
+    ]
+    assert found_again
+    assert not any(each.locked for each in found_again), "an evaluation cannot know what was learned from"
     with pytest.raises(PackageInvalid, match="classes"):
         open_runner(replace(package, config={**package.config, "classes": ["PLAX"]}), "cpu", 1)
     with pytest.raises(PackageInvalid, match="widths"):
