@@ -131,9 +131,8 @@ def tested_and_published(
 
 def in_words(data: DatasetManifest) -> str:
     """What a model learned from, for its card."""
-    if data.simulated:
-        return f"simulated hearts of echonode's phantom ({data.source}), no patient"
-    return data.source
+    source = data.source.partition("; locked test: ")[0]
+    return f"simulated hearts of echonode's phantom ({source}), no patient" if data.simulated else source
 
 
 def _held_out_words(arguments: TrainingArguments, data: DatasetManifest) -> str:

@@ -155,14 +155,16 @@ def fit(
                 schedules[number].step()
             run.log(step + 1, loss=loss.item(), member=number)
             run.tick(step + 1, f"member {number + 1} loss {loss.item():.4f}")
-            if (own + 1) % options.every == 0 or own + 1 == each:
+            # Every member has its share of the time: one that never learned must not be asked with the others.
+            over = run.agreed(
+                arguments.minutes is not None and run.seconds >= 60 * arguments.minutes * (number + 1) / options.members
+            )
+            if (own + 1) % options.every == 0 or own + 1 == each or over:
                 right = validation(inner, held, run, published=published)
                 run.log(step + 1, validation_accuracy=right)
                 keep(step + 1)
-            if run.time_is_up:
+            if over:
                 break
-        if run.time_is_up:
-            break
     return list(networks), None
 
 

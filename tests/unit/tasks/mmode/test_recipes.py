@@ -132,6 +132,30 @@ def test_the_authors_recipes_make_packages_of_their_networks(
     open_runner(verify(found), "cpu", 1)
 
 
+def test_when_time_is_up_every_judge_has_learned(
+    windows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The judges are averaged: one that came to no step would add chance to every answer of a published package."""
+    begun: list[dict[str, torch.Tensor]] = []
+    real = train_quality._optimiser
+
+    def optimiser(network: torch.nn.Module, *given: Any, **named: Any) -> torch.optim.Optimizer:
+        begun.append({name: value.clone() for name, value in network.state_dict().items()})
+        return real(network, *given, **named)
+
+    monkeypatch.setattr(train_quality, "_optimiser", optimiser)
+    found = train_quality.main(
+        _arguments("mmode-quality", tmp_path / "run", windows, name="short", steps=40, minutes=1e-6)
+    ).package
+    assert found is not None
+    for number, before in enumerate(begun, start=1):
+        after = load_file(found / f"quality_{number:02d}.safetensors")
+        assert any(
+            not torch.equal(before[name].half(), after[name]) for name in after if before[name].is_floating_point()
+        )
+    assert len(begun) == 2
+
+
 def test_nobody_published_a_recipe_for_the_level(windows: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="sound is the only one"):
         train_level.main(_arguments("mmode-level", tmp_path / "run", windows, recipe="published"))
@@ -152,6 +176,8 @@ def test_three_recipes_make_one_package_that_measures_a_simulated_cohort(windows
     assert result.package is not None
     assert {each.name for each in result.metrics} >= {"level accuracy", "quality AUC"}
     assert all(each.on == "1 simulated studies (seed 9, routine)" for each in result.metrics)
+    learned_from = "simulated hearts of echonode's phantom (3 simulated studies (seed 12, routine)), no patient"
+    assert read_manifest(result.package).trained_on == learned_from, "the test is nothing that it learned from"
     package = verify(result.package)
     assert set(package.architecture) == {"boundaries", "level", "quality_01", "quality_02"}
     assert package.simulated
