@@ -17,6 +17,7 @@ PAGES = [
     "docs/published-models.md",
     "docs/security.md",
     "docs/mmode.md",
+    "docs/models.md",
     "docs/slow-motion.md",
     "docs/training.md",
     "docs/architecture.md",
@@ -29,9 +30,10 @@ def commands_of(text: str) -> set[tuple[str, ...]]:
     found = set()
     code = re.findall(r"`(?:sudo -u echonode )?(?:\S*/)?(echonode [^`]+)`", text)
     for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL):
-        code += re.findall(r"^\s*(?:\S*/)?(echonode .+)$", block, flags=re.MULTILINE)
+        whole = re.sub(r"\\\n\s*", " ", block)  # a command that goes on in the next line
+        code += re.findall(r"^\s*(?:\S*/)?(echonode .+)$", whole, flags=re.MULTILINE)
     for line in code:
-        words = shlex.split(line)[1:]
+        words = shlex.split(line, comments=True)[1:]
         names = []
         for word in words:
             if not re.fullmatch(r"[a-z][a-z-]*", word) or len(names) == 2:
