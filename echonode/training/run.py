@@ -82,6 +82,7 @@ class Run:
         self.resume, self.precision, self._minutes, self._threads = resume, precision, minutes, threads
         self.step = 0
         self._signalled = 0
+        self._threads_before = torch.get_num_threads()
         self._handlers: dict[int, Any] = {}
         self._before = 0.0
         self._began = time.monotonic()
@@ -110,6 +111,7 @@ class Run:
         except BaseException:
             self._processes.leave()
             raise
+        self._threads_before = torch.get_num_threads()
         if self._threads:
             torch.set_num_threads(self._threads)
         seed_everything(self.seed, self.rank)
@@ -124,6 +126,7 @@ class Run:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+        torch.set_num_threads(self._threads_before)
         self._journal.close()
         self._processes.leave()
 

@@ -50,7 +50,8 @@ class Normalisation:
 
     def tensor(self, pictures: Bytes) -> torch.Tensor:
         """(N, 1, H, W) float32 of pictures (N, H, W)."""
-        return self.tensor_of(torch.from_numpy(pictures))
+        # Frames may be mapped from a file that nobody may write to.
+        return self.tensor_of(torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy()))
 
     def tensor_of(self, pictures: torch.Tensor) -> torch.Tensor:
         """As `tensor`, of a uint8 tensor (N, H, W), or (N, C, H, W) of one (N, H, W, C)."""
