@@ -64,7 +64,7 @@ def test_a_simulated_study_is_printed_beside_its_truth(
     objects = json.loads((simulated / "truth.json").read_text())["studies"][0]["objects"]
     waves = next(each["r_waves_ms"] for each in objects if each["level"] == "lv")
     own = 60_000 * (len(waves) - 1) / (waves[-1] - waves[0])  # the screen shows a mean over more than the strip
-    assert abs(rows["heart rate"][0]["value"] - own) < 2
+    assert abs(rows["heart rate of the strip"][0]["value"] - own) < 2
 
 
 @pytest.mark.slow
