@@ -19,6 +19,8 @@ from echonode.training.atomic import write_text
 
 FORMAT = 1
 SHARES = (0.70, 0.15, 0.15)
+LOCKED_TEST = "; locked test: "
+"""What comes before the locked test in the words of a data set's source."""
 
 
 class Split(StrEnum):
@@ -114,6 +116,11 @@ class DatasetManifest:
     def simulated(self) -> bool:
         """Whether every item comes from the simulated heart."""
         return all(item.phantom is not None for item in self.items)
+
+    @property
+    def learned_from(self) -> str:
+        """`source` without the locked test: what a model's card may say that it was trained on."""
+        return self.source.partition(LOCKED_TEST)[0]
 
     def by_split(self) -> dict[Split, tuple[Item, ...]]:
         """The items of each split, in the order of their keys; every split has an entry."""

@@ -17,6 +17,11 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 PATIENCE = timedelta(minutes=30)
 
 
+def this_process() -> tuple[int, int]:
+    """Rank and number of the processes, as torchrun says before they have met: an epoch is one of all of them together."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 class Processes:
     """This process among its peers, as torchrun's variables RANK, WORLD_SIZE and LOCAL_RANK say.
 
@@ -28,8 +33,7 @@ class Processes:
     """
 
     def __init__(self, device: str = "auto") -> None:
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank, self.world_size = this_process()
         self.device = _device(device, int(os.environ.get("LOCAL_RANK", "0")), self.world_size)
         self._words: Any = None
         self._owner = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from echonode.core.errors import BadInput
 from echonode.training.arguments import EvaluationArguments, TrainingArguments
-from echonode.training.dataset import Candidate, DatasetManifest, Split, frozen, verify
+from echonode.training.dataset import LOCKED_TEST, Candidate, DatasetManifest, Split, frozen, verify
 
 if TYPE_CHECKING:
     from echonode.phantom.cohort import Cohort, Study
@@ -49,7 +49,7 @@ def dataset_of(arguments: TrainingArguments, *, name: str, layout: Layout | None
         found = [each for each in found if each.split is not Split.TEST]
     words = "; ".join(described(text) for text in arguments.data)
     if arguments.test_data:
-        words += "; locked test: " + "; ".join(described(text) for text in arguments.test_data)
+        words += LOCKED_TEST + "; ".join(described(text) for text in arguments.test_data)
     return frozen(
         [*found, *locked], name=name, source=words, seed=arguments.seed,
         roots=_roots(places),

@@ -51,6 +51,7 @@ from echonode.training.dataset import DatasetManifest, Item, Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.publish import publish
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
@@ -123,13 +124,15 @@ def main(arguments: TrainingArguments) -> TrainingResult:
         loops[split], left_out = kept_loops(data, splits[split], form, folder=cache, workers=2)
         for key, reason in left_out.items():
             sys.stderr.write(f"left out: {key}: {reason}\n")
-    order = EpochOrder(count=len(loops[Split.TRAIN]), batch=batch, seed=arguments.seed, drop_last=True)
+    rank, world_size = this_process()
+    order = EpochOrder(
+        count=len(loops[Split.TRAIN]), batch=batch, seed=arguments.seed, rank=rank, world_size=world_size, drop_last=True
+    )  # fmt: skip
     epochs = arguments.epochs or (100 if published else 40)
     total = arguments.steps or epochs * order.steps_per_epoch + (0 if published else options.judge_steps)
     said = {**as_json(options), "cache": None, "validate_every": None}
     identity = arguments.identity(options=said, batch=batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
-        order = replace(order, rank=run.rank, world_size=run.world_size)
         return fit(run, arguments, options, data, loops, order, cache)
 
 

@@ -16,13 +16,12 @@ from echonode.tasks.ejection_fraction.evaluate import held_out_cases, metrics_of
 from echonode.tasks.ejection_fraction.held_out import Way, answers
 from echonode.tasks.ejection_fraction.upstream import COREECHO, INPUT, INTENDED_USE
 from echonode.training.arguments import Metrics, TrainingArguments, TrainingResult
-from echonode.training.dataset import DatasetManifest, Split
+from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Split
 from echonode.training.publish import publish
 from echonode.training.run import Run
 from echonode.training.table import Table
 
 PARTS: Final = ("encoder", "regressor")
-LOCKED: Final = "; locked test: "
 TITLE: Final = "Ejection fraction from one apical view"
 TARGET: Final = "The target over EF 20-75 is an MAE of at most 3.0 points and an R2 of at least 0.90."
 
@@ -67,7 +66,7 @@ def publish_tested(
         run, arguments, recipe="ejection-fraction", steps=steps, metrics=metrics, tables=tables, half=() if published else PARTS,
         weights={name: part.state_dict() for name, part in parts.items()},
         manifest={
-            "task": "ejection_fraction", "title": TITLE, "trained_on": data.source.partition(LOCKED)[0] + trained_words(data),
+            "task": "ejection_fraction", "title": TITLE, "trained_on": data.learned_from + trained_words(data),
             "intended_use": INTENDED_USE, "architecture": {"encoder": encoder, "regressor": "ef-regressor"},
             "config": {"method": "regressor", **config, **sizes}, "input": INPUT, "preparation": preparation,
             "evaluated": (preparation,) if metrics else (), "output": [{"name": "ejection_fraction", "unit": "%"}],
@@ -75,7 +74,8 @@ def publish_tested(
         words={
             "How it was chosen": [
                 "Stage 1 trains encoder and regressor, stage 2 the regressor on the frozen encoder; the weights are those with "
-                "the lowest MAE on validation patients. The test was looked at once, after that.", "", TARGET,
+                "the lowest MAE on validation patients. This run looked at the test once, after that; what was known of it before, "
+                "from earlier runs, is not written here.", "", TARGET,
             ],
             **beginning_words(arguments),
             "How the test was done": [
@@ -100,7 +100,7 @@ def words_of_test(arguments: TrainingArguments, data: DatasetManifest) -> str:
     """What the test is of, in words."""
     if not arguments.test_data:
         return f"the test split of {data.source}"
-    return data.source.partition(LOCKED)[2]
+    return data.source.partition(LOCKED_TEST)[2]
 
 
 def trained_words(data: DatasetManifest) -> str:

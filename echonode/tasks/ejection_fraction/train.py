@@ -44,6 +44,7 @@ from echonode.training.dataset import DatasetManifest, Item, Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 from echonode.training.statistics import correlation, mae
@@ -123,7 +124,10 @@ def main(arguments: TrainingArguments) -> TrainingResult:
         loops[split], left_out = kept_loops(data, items, form, folder=cache, workers=2, told=None)
         for key, reason in left_out.items():
             sys.stderr.write(f"left out: {key}: {reason}\n")
-    order = EpochOrder(count=len(loops[Split.TRAIN]), batch=batch, seed=arguments.seed, drop_last=True)
+    rank, world_size = this_process()
+    order = EpochOrder(
+        count=len(loops[Split.TRAIN]), batch=batch, seed=arguments.seed, rank=rank, world_size=world_size, drop_last=True
+    )  # fmt: skip
     head = options.head_epochs * order.steps_per_epoch
     epochs = arguments.epochs or (26 if published else 30)
     total = arguments.steps or epochs * order.steps_per_epoch + head

@@ -131,7 +131,7 @@ def tested_and_published(
 
 def in_words(data: DatasetManifest) -> str:
     """What a model learned from, for its card."""
-    source = data.source.partition("; locked test: ")[0]
+    source = data.learned_from
     return f"simulated hearts of echonode's phantom ({source}), no patient" if data.simulated else source
 
 

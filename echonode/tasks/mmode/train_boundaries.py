@@ -37,6 +37,7 @@ from echonode.training.dataset import Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 
@@ -80,7 +81,10 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     published = arguments.recipe == "published"
     levels = ("lv",) if published else LEVELS
     train, held = (samples(data, split, cache, levels=levels) for split in (Split.TRAIN, Split.VALIDATION))
-    order = EpochOrder(count=len(train), batch=arguments.batch or (4 if published else 16), seed=arguments.seed)
+    rank, world_size = this_process()
+    order = EpochOrder(
+        count=len(train), batch=arguments.batch or (4 if published else 16), seed=arguments.seed, rank=rank, world_size=world_size
+    )  # fmt: skip
     total = arguments.steps or (arguments.epochs or 20) * order.steps_per_epoch
     identity = arguments.identity(options=options.matters, batch=order.batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:

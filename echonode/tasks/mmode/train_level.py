@@ -27,6 +27,7 @@ from echonode.training.dataset import Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 
@@ -59,7 +60,10 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     data = dataset_of(arguments, name="mmode")
     cache = Cache(folder=options.cache or arguments.out / "cache", processes=options.processes)
     train, held = (samples(data, split, cache) for split in (Split.TRAIN, Split.VALIDATION))
-    order = EpochOrder(count=len(train), batch=arguments.batch or 24, seed=arguments.seed)
+    rank, world_size = this_process()
+    order = EpochOrder(
+        count=len(train), batch=arguments.batch or 24, seed=arguments.seed, rank=rank, world_size=world_size
+    )  # fmt: skip
     total = arguments.steps or (arguments.epochs or 12) * order.steps_per_epoch
     matters = {key: value for key, value in as_json(options).items() if key not in WHERE}
     identity = arguments.identity(options=matters, batch=order.batch)

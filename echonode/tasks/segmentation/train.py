@@ -14,7 +14,7 @@ average two sets' in training, and forget it in their test script).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -39,6 +39,7 @@ from echonode.training.dataset import DatasetManifest, Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 
@@ -111,13 +112,13 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     validation = evenly(validation, options.validation_samples)
     batch = arguments.batch or (1 if known else 16)
     epochs = arguments.epochs or (300 if known else 10)
-    order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed)
+    rank, world_size = this_process()
+    order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed, rank=rank, world_size=world_size)
     total = arguments.steps or epochs * order.steps_per_epoch
     # Where the cache lies and how large the test's pictures are does not change what is learned.
     decisive = {name: value for name, value in as_json(options).items() if name not in INDIFFERENT}
     identity = arguments.identity(options=decisive, batch=batch, epochs=epochs)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
-        order = replace(order, rank=run.rank, world_size=run.world_size)
         return fit(run, arguments, options, order, train, validation, epochs=epochs)
 
 

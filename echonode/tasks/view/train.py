@@ -34,6 +34,7 @@ from echonode.training.dataset import Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder, sample_generator
+from echonode.training.processes import this_process
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 
@@ -94,14 +95,14 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     recording = Recording(frames=options.recorded, side=options.kept_side)
     cache = Cache(options.cache or arguments.out / "cache", data, recording)
     train, held = (cache.samples(splits[split], workers=options.processes) for split in (Split.TRAIN, Split.VALIDATION))
-    order = EpochOrder(count=len(train), batch=arguments.batch or 32, seed=arguments.seed)
+    rank, world_size = this_process()
+    order = EpochOrder(
+        count=len(train), batch=arguments.batch or 32, seed=arguments.seed, rank=rank, world_size=world_size
+    )  # fmt: skip
     total = arguments.steps or (arguments.epochs or 12) * order.steps_per_epoch
     matters = {key: value for key, value in as_json(options).items() if key not in WHERE}
     identity = arguments.identity(options=matters, batch=order.batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
-        order = EpochOrder(
-            count=len(train), batch=order.batch, seed=arguments.seed, rank=run.rank, world_size=run.world_size
-        )
         return fit(run, arguments, options, order, train, held, cache)
 
 

@@ -46,6 +46,18 @@ def test_a_patient_is_never_on_both_sides(folder: Path) -> None:
     assert sum(map(len, patients.values())) == 20
 
 
+def test_the_locked_test_is_nothing_that_a_model_learned_from(tmp_path: Path) -> None:
+    """A card that names the test among what a model was trained on takes its own error back."""
+    asked_for = TrainingArguments(
+        task="x", data=("phantom:2@5",), test_data=("phantom:3@6",), out=tmp_path / "run"
+    )  # fmt: skip
+    manifest = dataset_of(asked_for, name="set")
+    assert manifest.learned_from == "2 simulated studies (seed 5, routine)"
+    assert (
+        manifest.source == "2 simulated studies (seed 5, routine); locked test: 3 simulated studies (seed 6, routine)"
+    )
+
+
 def test_the_split_of_a_patient_stays_when_others_come() -> None:
     """Last year's locked patients must not be trained on this year."""
     few, many = drawn(map(str, range(200)), seed=3), drawn(map(str, range(400)), seed=3)

@@ -70,8 +70,14 @@ class Options:
 
 
 def main(arguments: TrainingArguments) -> TrainingResult:
-    """Draw the samples, train, choose by validation, publish."""
+    """Draw the samples, train, choose by validation, publish.
+
+    Raises:
+        BadInput: options or data that cannot be used, or a test that would be learned from.
+    """
     options = with_options(Options(), arguments.options)
+    if options.everything and arguments.test_data:
+        raise BadInput("--set everything=true learns from the test as well: what --test-data names is to be held out")
     data = dataset_of(arguments, name="slow motion", layout=layout)
     batch, total = arguments.batch or 10, arguments.steps or 4000
     identity = arguments.identity(options=as_json(options), batch=batch)
@@ -273,7 +279,7 @@ def _begin_from(network: Refinement, arguments: TrainingArguments) -> None:
 
 def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
     return {
-        "task": "slow_motion", "title": "Slow motion by refined optical flow", "trained_on": data.source,
+        "task": "slow_motion", "title": "Slow motion by refined optical flow", "trained_on": data.learned_from,
         "preparation": "clinical", "evaluated": ["clinical"],
         "architecture": {"refinement": ARCHITECTURE},
         "config": {

@@ -33,6 +33,7 @@ from echonode.training.batches import batches, in_turn
 from echonode.training.dataset import DatasetManifest, Item, Split
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
+from echonode.training.processes import this_process
 from echonode.training.publish import publish
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
@@ -71,11 +72,11 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     if not train:
         raise BadInput("--recipe published learns from prepared clips: echonode data slow-motion --layout published")
     batch = arguments.batch or 6
-    order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed)
+    rank, world_size = this_process()
+    order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed, rank=rank, world_size=world_size)
     total = arguments.steps or (arguments.epochs or EPOCHS) * order.steps_per_epoch
     identity = arguments.identity(options=as_json(options), batch=batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
-        order = EpochOrder(count=len(train), batch=batch, seed=arguments.seed, rank=run.rank, world_size=run.world_size)
         return fit(run, arguments, options, data, train, order)
 
 
@@ -281,7 +282,7 @@ def _begin_from(pair: torch.nn.ModuleDict, init: Path, folder: Path) -> None:
 def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
     config: dict[str, Any] = {"means": list(MEANS["echo"]), "warp_convention": options.warp_convention}
     return {
-        "task": "slow_motion", "title": "Slow motion by Super SloMo", "trained_on": data.source,
+        "task": "slow_motion", "title": "Slow motion by Super SloMo", "trained_on": data.learned_from,
         "architecture": dict(ROLES), "config": config if options.narrow == 1 else {**config, "narrow": options.narrow},
         "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},
         "output": [{"name": "loop"}],

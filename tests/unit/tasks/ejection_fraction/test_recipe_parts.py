@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from echonode.core.errors import BadInput, CheckpointRefused, PackageInvalid
+from echonode.tasks.ejection_fraction import train
 from echonode.tasks.ejection_fraction.beginning import begin
 from echonode.tasks.ejection_fraction.clips import Loop, clip_by_number, clip_by_time
 from echonode.tasks.ejection_fraction.convention import Convention
@@ -20,6 +22,7 @@ from echonode.tasks.ejection_fraction.estimator import arguments_of
 from echonode.tasks.ejection_fraction.learner import Learner, Weights
 from echonode.tasks.ejection_fraction.loops import four_chamber
 from echonode.tasks.ejection_fraction.net import build
+from echonode.training.arguments import TrainingArguments
 from echonode.training.dataset import Split
 
 SMALL = Convention(frames=24, side=80, period_ms=50.0)
@@ -137,6 +140,35 @@ def networks() -> nn.ModuleDict:
 def batch() -> dict[str, torch.Tensor]:
     made = [clip_by_time(beating(), SMALL, chance=np.random.default_rng(seed)) for seed in range(3)]
     return {name: torch.from_numpy(np.stack([each[name][None] for each in made])) for name in made[0]}
+
+
+def test_under_torchrun_each_process_has_samples_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs that see the same samples learn no more than one, and an epoch is one pass of both together."""
+    seen: dict[str, Any] = {}
+
+    def fit(
+        run: Any, arguments: Any, options: Any, convention: Any, data: Any, loops: Any, order: Any, first: int
+    ) -> None:
+        seen.update(order=order, first_of_head=first)
+
+    class Room:
+        def __enter__(self) -> None: ...
+        def __exit__(self, *given: object) -> None: ...
+
+    def run(*given: Any, **named: Any) -> Room:
+        seen.update(named)
+        return Room()
+
+    monkeypatch.setattr(train.Run, "of", run)
+    monkeypatch.setattr(train, "fit", fit)
+    monkeypatch.setattr(train, "kept_loops", lambda *given, **named: ([(None, tmp_path)] * 40, {}))
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    train.main(
+        TrainingArguments(task="x", data=("phantom:8@3",), out=tmp_path / "run", recipe="published", batch=4)
+    )  # fmt: skip
+    assert (seen["order"].rank, seen["order"].world_size, seen["order"].steps_per_epoch) == (1, 2, 5)
+    assert (seen["first_of_head"], seen["total"]) == (26 * 5, 31 * 5)
 
 
 def test_the_second_stage_leaves_the_encoder_as_it_is() -> None:

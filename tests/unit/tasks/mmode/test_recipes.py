@@ -132,6 +132,31 @@ def test_the_authors_recipes_make_packages_of_their_networks(
     open_runner(verify(found), "cpu", 1)
 
 
+@pytest.mark.parametrize("recipe", ["mmode-boundaries", "mmode-level"])
+def test_under_torchrun_each_process_has_samples_of_its_own(
+    recipe: str, windows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two GPUs that see the same samples learn no more than one, and an epoch is one pass of both together."""
+    module: Any = {"mmode-boundaries": train_boundaries, "mmode-level": train_level}[recipe]
+    seen: dict[str, Any] = {}
+
+    def run(*given: Any, **named: Any) -> Any:
+        seen.update(named)
+        raise InterruptedError
+
+    real = module.EpochOrder
+    monkeypatch.setattr(module, "EpochOrder", lambda **named: seen.setdefault("order", real(**named)))
+    monkeypatch.setattr(module.Run, "of", run)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InterruptedError):
+        RECIPES[recipe][0](replace(_arguments(recipe, tmp_path / "run", windows), steps=None, epochs=3))
+    order = seen["order"]
+    assert (order.rank, order.world_size) == (1, 2)
+    assert seen["total"] == 3 * order.steps_per_epoch
+    assert order.steps_per_epoch == -(-order.count // 4)
+
+
 def test_when_time_is_up_every_judge_has_learned(
     windows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,14 @@ def test_the_published_recipe_refuses_loops_and_sizes_that_it_cannot_take(tmp_pa
         main(arguments(data, tmp_path / "run", recipe="published", options={"narrow": "16"}))
 
 
+def test_a_test_that_was_named_is_never_learned_from(tmp_path: Path) -> None:
+    """What --test-data names is held out, whatever else is asked for: its error would be no error."""
+    data = prepared(tmp_path / "data")
+    asked = arguments(data, tmp_path / "run", test_data=("phantom:1@9",), options={**SMALL, "everything": "true"})
+    with pytest.raises(BadInput, match="held out"):
+        main(asked)
+
+
 def test_an_unknown_option_is_one_line_that_lists_them(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such option; there are: width"):
         main(arguments(prepared(tmp_path / "data"), tmp_path / "run", options={"wdith": "8"}))
