@@ -94,7 +94,9 @@ def slow_motion_command(
         Timing, typer.Option(help="slow plays at the recorded frame rate, true-time as fast as it was.")
     ] = Timing.SLOW,
     lossless: Annotated[bool, typer.Option("--lossless", help="Write DICOM as JPEG-LS.")] = False,
-    beats: Annotated[int, typer.Option(min=0, max=64, help="Whole beats of each loop, by R waves; 0 takes all of it.")] = 0,
+    beats: Annotated[
+        int, typer.Option(min=0, max=64, help="Whole beats of each loop, by R waves; 0 takes all of it.")
+    ] = 0,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write three panes: the original, slow motion, repeated frames.")
     ] = False,

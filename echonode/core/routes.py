@@ -39,7 +39,9 @@ class Route(Section):
         (), description="models in its stead, in order, where it is not installed or does not take the object"
     )
     when: Conditions = Field(default_factory=Conditions, description="conditions")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="parameters of the task: factor, beats, mark, timing")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the task: factor, beats, mark, timing"
+    )
     deliver_to: tuple[str, ...] = Field((), description="destinations of the results; none keeps them on this node")
     priority: int = Field(0, ge=-100, le=100, description="higher runs first")
     enabled: bool = Field(True, description="false switches the route off")

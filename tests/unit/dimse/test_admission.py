@@ -70,7 +70,7 @@ def test_the_node_itself_may_store_what_it_has_marked_though_no_file_names_it(ad
     assert decide("ECHONODE", address, PeersFile()) == Admission(rights=(Right.STORE,), marked_only=True)
 
 
-@pytest.mark.parametrize("address", ["10.1.2.3", "2001:db8::1", "0.0.0.0"])  # noqa: S104
+@pytest.mark.parametrize("address", ["10.1.2.3", "2001:db8::1", "0.0.0.0"])
 def test_nobody_elsewhere_is_let_in_under_the_node_s_own_title(address: str) -> None:
     assert isinstance(decide("ECHONODE", address, PeersFile()), Rejection)
 
