@@ -360,7 +360,9 @@ def _words(settings: TestOptions, *, simulated: bool) -> dict[str, list[str]]:
             "gives on perfect contours of the same planes: a plane that is off the axis, or walls that move unevenly, "
             "part the two, and no segmentation can mend that."
         ],
-        "How it was chosen": ["The weights of the best mean Dice on validation patients; the test was looked at last."],
+        "How it was chosen": [
+            "The weights of the best mean Dice on validation patients; this run looked at the test last."
+        ],
     }
 
 
