@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.clip import Clip
-from echonode.core.errors import BadInput, EchonodeError
 from echonode.core.identity import digest_of
 from echonode.core.results import Ineligible
 from echonode.core.settings import LimitsSection
@@ -27,17 +23,16 @@ from echonode.phantom.tissue import Label
 from echonode.tasks.cmr.hearts import Mixture, examined, narrowing
 from echonode.tasks.cmr.prepare import Convention, published
 from echonode.tasks.common.instants import frames_by_time, loop_ms
+from echonode.tasks.common.kept_files import Arrays, kept_files
 from echonode.tasks.common.sector import Scene
 from echonode.tasks.common.sector_pictures import pixel_aspect, scene_of, sector_pictures, squared
 
-Arrays = Mapping[str, NDArray[np.generic]]
 VIDEOS: Final = (".avi", ".mp4")
 TISSUES: Final = (Label.LV, Label.MYOCARDIUM)
 """Whose place a simulated heart tells, in this order."""
 TISSUE_SHRINK: Final = 3
 FILE_PERIOD_MS: Final = 40.0
 LONGEST: Final = 100
-WORKERS: Final = 2
 FORMAT: Final = 1
 _LIMITS: Final = LimitsSection()
 
@@ -97,34 +92,8 @@ def kept(
     Raises:
         BadInput: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be used as a cache: {error.strerror}") from error
-    places: list[Path | str] = [origin.place(folder, form) for origin in origins]
-    missing = [n for n, place in enumerate(places) if not Path(place).is_file()]
-    done = len(origins) - len(missing)
-
-    def note(number: int, reason: str | None) -> None:
-        nonlocal done
-        done += 1
-        if reason is not None:
-            places[number] = reason
-        if told is not None:
-            told(done, len(origins))
-
-    if workers < 2 or len(missing) < 8:
-        for number in missing:
-            note(number, _make(origins[number], form, Path(places[number])))
-        return places
-    # Spawned, not forked: a forked child of a process with threads may wait for ever for a lock of theirs.
-    with ProcessPoolExecutor(
-        min(workers, WORKERS), mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        runs = {pool.submit(_make, origins[number], form, Path(places[number])): number for number in missing}
-        for run in as_completed(runs):
-            note(runs[run], run.result())
-    return places
+    places = [origin.place(folder, form) for origin in origins]
+    return kept_files(partial(_made, form=form), origins, places, folder=folder, workers=workers, told=told)
 
 
 def planned(phantom: tuple[str, int], form: Form) -> LoopPlan | None:
@@ -146,19 +115,9 @@ def read_loop(file: Path) -> Clip:
     return read_clip(file, limits=_LIMITS)
 
 
-def _make(origin: Origin, form: Form, place: Path) -> str | None:
-    """Write the loop; the reason, where there is none to write."""
-    try:
-        made = _simulated(origin.phantom, form) if origin.phantom is not None else _recorded(origin.file, form)
-    except (EchonodeError, ValueError) as error:  # ValueError: a plane that misses the heart it should cut
-        return str(error)
-    if isinstance(made, str):
-        return made
-    part = place.with_name(f".{place.name}.{os.getpid()}")
-    with part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **dict(made))
-    part.replace(place)
-    return None
+def _made(origin: Origin, *, form: Form) -> Arrays | str:
+    """The arrays of one loop, or the reason why there are none."""
+    return _simulated(origin.phantom, form) if origin.phantom is not None else _recorded(origin.file, form)
 
 
 def _simulated(phantom: tuple[str, int], form: Form) -> Arrays | str:

@@ -19,9 +19,10 @@ from echonode.core.clip import Clip, Mode
 from echonode.core.errors import BadInput, EchonodeError
 from echonode.core.identity import digest_of
 from echonode.core.results import Ineligible
+from echonode.tasks.common.kept_files import WORKERS
 from echonode.tasks.ejection_fraction.convention import Convention
 from echonode.tasks.ejection_fraction.estimator import Estimator
-from echonode.tasks.ejection_fraction.loops import WORKERS, Origin, four_chamber, read_loop
+from echonode.tasks.ejection_fraction.loops import Origin, four_chamber, read_loop
 from echonode.tasks.ejection_fraction.prepare import Preparation
 from echonode.tasks.ejection_fraction.runner import prepared_clip
 
