@@ -14,13 +14,16 @@ import torch
 import torch.nn.functional as functional
 
 WarpConvention = Literal["half-pixel", "legacy", "exact"]
+Sampling = Literal["bilinear", "bicubic"]
 CONVENTIONS: tuple[WarpConvention, ...] = ("half-pixel", "legacy", "exact")
 
 
-def warp(image: torch.Tensor, flow: torch.Tensor, *, convention: WarpConvention) -> torch.Tensor:
-    """`image` (N, C, H, W) sampled bilinearly where `flow` (N, 2, H, W; x then y, in pixels) points; same shape.
+def warp(
+    image: torch.Tensor, flow: torch.Tensor, *, convention: WarpConvention, how: Sampling = "bilinear"
+) -> torch.Tensor:
+    """`image` (N, C, H, W) sampled where `flow` (N, 2, H, W; x then y, in pixels) points; same shape.
 
-    `image` may have N = 1 for any number of flows.
+    `image` may have N = 1 for any number of flows. Published networks sample bilinearly; bicubic keeps fine texture.
     """
     count, _, height, width = flow.shape
     rows = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, height, 1)
@@ -33,7 +36,7 @@ def warp(image: torch.Tensor, flow: torch.Tensor, *, convention: WarpConvention)
     return functional.grid_sample(
         image.expand(count, -1, -1, -1),
         grid,
-        mode="bilinear",
+        mode=how,
         padding_mode="border" if convention == "exact" else "zeros",
         align_corners=convention != "half-pixel",
     )

@@ -17,6 +17,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from echonode.tasks.common.warp import warp
+from echonode.tasks.slow_motion.synthesis import flows_at
 
 ARCHITECTURE: Final = "flow-refinement"
 MULTIPLE: Final = 8  # pixels: the coarsest level has an eighth of the resolution
@@ -72,7 +73,7 @@ class Refinement(nn.Module):
     def forward(self, frames: torch.Tensor, flows: Flows4, times: torch.Tensor) -> Correction:
         """The correction at each of the times."""
         t = times.view(-1, 1, 1, 1)
-        to0, to1 = linear(flows.forward, flows.backward, t)
+        to0, to1 = flows_at(t, flows.forward, flows.backward)
         with torch.no_grad():
             to_before = to0 + warp(flows.before, to0, convention="exact")
             to_after = to1 + warp(flows.after, to1, convention="exact")
@@ -110,12 +111,6 @@ class Residual(nn.Module):
         """As many channels as it is given."""
         added: torch.Tensor = self.second(functional.relu(self.first(functional.relu(x))))
         return x + added
-
-
-def linear(forward: torch.Tensor, backward: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flows from t (N, 1, 1, 1) to frame 0 and frame 1 for linear motion (Super SloMo, equation 4)."""
-    both = -t * (1 - t)
-    return both * forward + t * t * backward, (1 - t) ** 2 * forward + both * backward
 
 
 def _conv(into: int, out: int) -> nn.Conv2d:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as functional
 
+from echonode.tasks.common.warp import warp
 from echonode.tasks.slow_motion.optical_flow import LEAST_ENERGY, MOST_GAIN
 
 FULL = 255.0
@@ -18,7 +19,9 @@ def fused(
     frame0: torch.Tensor, frame1: torch.Tensor, *, to0: torch.Tensor, to1: torch.Tensor, t: torch.Tensor, sigma: float
 ) -> torch.Tensor:
     """Pictures (N, 1, H, W) at t (N, 1, 1, 1) from two frames (N, 1, H, W) in 0 to 1 and the flows to them, in pixels."""
-    warped0, warped1 = _sharp(frame0, to0), _sharp(frame1, to1)
+    warped0, warped1 = (
+        warp(frame, flow, convention="exact", how="bicubic") for frame, flow in ((frame0, to0), (frame1, to1))
+    )
     mean = warped0 + t * (warped1 - warped0)
     if sigma <= 0:
         return mean
@@ -39,12 +42,3 @@ def blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
         functional.pad(picture, (radius, radius, 0, 0), mode="reflect"), kernel.view(1, 1, 1, -1)
     )
     return functional.conv2d(functional.pad(across, (0, 0, radius, radius), mode="reflect"), kernel.view(1, 1, -1, 1))
-
-
-def _sharp(frame: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    height, width = frame.shape[2:]
-    rows = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, height, 1)
-    columns = torch.arange(width, device=flow.device, dtype=flow.dtype).view(1, 1, width)
-    x, y = columns + flow[:, 0], rows + flow[:, 1]
-    grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=3)
-    return functional.grid_sample(frame, grid, mode="bicubic", padding_mode="border", align_corners=True)

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from echonode.core.errors import BadInput
 from echonode.tasks.common.warp import warp
-from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement, linear
+from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
+from echonode.tasks.slow_motion.synthesis import flows_at
 from echonode.tasks.slow_motion.texture import fused
 from echonode.tasks.slow_motion.train.loops import layout, loops_of
 from echonode.tasks.slow_motion.train.samples import PREFILTER, Samples, augmented, draw, joined
@@ -192,7 +193,7 @@ def _errors(
     moved = fused(first, second, to0=correction.to0, to1=correction.to1, t=t, sigma=options.texture_sigma)
     picture = moved + correction.light
     with torch.no_grad():
-        to0, to1 = linear(between.forward, between.backward, t)
+        to0, to1 = flows_at(t, between.forward, between.backward)
         plain = (1 - t) * warp(first, to0, convention="exact") + t * warp(second, to1, convention="exact")
         classical = _mean_square(plain - target, counts) + LEAST_ERROR
         wanted = _gradient_energy(target, counts) + 1e-9
