@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import Boolean, Text, bindparam, cast, delete, func, insert, or_, select, true, update
 from sqlalchemy.engine import Connection
 
 from echonode.archive import bare
@@ -121,6 +121,11 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
         "received_at": now,
         "attributes": json_text(entry.attributes[Level.IMAGE]),
         "facts": json_text(entry.facts),
+        "mode": entry.facts.get("mode") or "",
+        "view": entry.facts.get("view") or "",
+        "view_confidence": entry.facts.get("view_confidence"),
+        "quality": entry.facts.get("quality"),
+        "withdrawn": "",
     }
     cursor = _INSTANCE.run(connection, row)
     if cursor.rowcount != 1:
@@ -129,7 +134,8 @@ def insert_entry(connection: Connection, entry: Entry, *, now: float) -> Patient
     if entry.content is not None:
         insert_content(connection, instance_fk, entry.content)
     if not entry.derived and not hidden:  # what we add ourselves does not make a study unfinished
-        _RECEIVED.run(connection, {"study_fk": study_fk, "now": now})
+        stress = bool(entry.facts.get("stage"))
+        _RECEIVED.run(connection, {"study_fk": study_fk, "now": now, "staged": stress})
     return known
 
 
@@ -219,6 +225,9 @@ def _study_row(connection: Connection, entry: Entry, now: float) -> dict[str, An
         "unsettled_since": None,
         "settled_at": None,
         "held": None,
+        "stress": False,
+        "report_due": False,
+        "revision": 0,
         "hidden": entry.hidden,
     }
 
@@ -275,5 +284,7 @@ _RECEIVED = Bare(
     .values(
         last_received_at=bindparam("now"),
         unsettled_since=func.coalesce(STUDY.c.unsettled_since, bindparam("now")),
+        stress=or_(STUDY.c.stress, bindparam("staged", type_=Boolean)),
+        report_due=true(),
     )
 )

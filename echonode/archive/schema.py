@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """Head of the migrations in archive/migrations; a database at another revision is not opened."""
 
 METADATA = MetaData(
@@ -60,6 +60,10 @@ def _time(name: str, *, index: bool = False) -> Column[float]:
 def _hidden() -> Column[bool]:
     """Of a level above the objects: whether all that it has is hidden, as this node's own simulated studies are."""
     return Column("hidden", Boolean, nullable=False, server_default=false())
+
+
+def _flag(name: str, *, index: bool = False) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=false(), index=index)
 
 
 def _person() -> tuple[Column[str], ...]:
@@ -104,6 +108,9 @@ STUDY = Table(
     Column("unsettled_since", Float(53), index=True),
     Column("settled_at", Float(53)),
     Column("held", _TEXT),
+    _flag("stress"),  # an object of it names a stage
+    _flag("report_due", index=True),  # something that a report says has changed since the last one
+    Column("revision", Integer, server_default=text("0"), nullable=False),  # corrections of the patient's identity
     _hidden(),
 )
 
@@ -144,8 +151,14 @@ INSTANCE = Table(
     _time("received_at"),
     _json("attributes"),
     _json("facts"),
+    _text("mode"),  # of the facts, for questions
+    _text("view"),
+    Column("view_confidence", Float(53)),
+    Column("quality", Float(53)),
+    _text("withdrawn"),  # why, of a result that was taken back; it is hidden then
     Index(None, "series_fk", "hidden"),  # both count without reading a row
     Index(None, "study_fk", "sop_class_uid", "hidden"),
+    Index("ix_instance_view", "view", "mode", sqlite_where=text("view <> ''"), postgresql_where=text("view <> ''")),
     # of the few that are hidden alone: what is left over is found at once, however much is stored
     Index("ix_instance_hidden", "hidden", "study_fk", sqlite_where=text("hidden = 1"), postgresql_where=text("hidden")),
 )
@@ -285,6 +298,50 @@ AUDIT = Table(
     _text("sop_instance_uid"),
     _text("who"),
     _json("details"),
+)
+
+READING = Table(
+    "reading",
+    METADATA,
+    _id(),
+    _text("work_id"),
+    _text("study_uid"),
+    _text("sop_instance_uid"),
+    _text("task"),
+    _text("model"),
+    _text("version"),
+    _text("digest"),
+    _text("route"),
+    _json("parameters"),
+    _json("results"),  # as execution/spool.py writes them, without arrays
+    _json("details"),
+    _json("objects"),  # of core/readings.py KeptObject
+    _text("view"),
+    _text("stage"),
+    Column("current", Boolean, nullable=False),
+    _time("at"),
+    Index(None, "study_uid", "current"),
+    Index(None, "sop_instance_uid", "route"),
+)
+
+REPORT = Table(
+    "report",
+    METADATA,
+    _id(),
+    _text("study_uid", index=True),
+    _text("sop_instance_uid", unique=True),
+    _text("sop_class_uid"),
+    _text("series_uid"),
+    _text("content_digest"),
+    _text("state"),  # preliminary, verified, addendum
+    _text("status"),  # current, superseded, withdrawn; of addenda the newest one is current too
+    _text("predecessor_uid"),
+    Column("revision", Integer, nullable=False),
+    _text("by"),
+    _text("comment"),
+    _json("content"),  # core/report.py StudyReport
+    _json("objects"),  # further objects of this report: document, measurements
+    _time("at"),
 )
 
 SELF_CHECK = Table(

@@ -14,7 +14,10 @@ class Facts:
 
     `mode` and `mode_reason` follow the rules of the ultrasound regions; colour inside the pixels is judged later, by
     the runner. `derived` is True for objects that this node made: they are never routed.
-    `self_check` is True for simulated objects that carry this node's own marker, and for what was derived from them.
+    `view_source` says who told the view: header, views.toml, classifier, person; `view_confidence` is the classifier's,
+    `quality` 0 to 1. Age, height and weight are None where the header has none that can be true; `species` is human
+    unless the header names another (PS3.3 C.7.1.1). `simulated` is True for objects that say themselves that they show
+    no patient. `self_check` is True for simulated objects that carry this node's own marker, and for what was derived from them.
     """
 
     sop_instance_uid: str
@@ -45,6 +48,19 @@ class Facts:
     patient_id: str = ""
     study_description: str = ""
     series_description: str = ""
+    view_confidence: float | None = None
+    view_source: str = ""
+    quality: float | None = None
+    age_years: float | None = None
+    sex: str = ""
+    height_m: float | None = None
+    weight_kg: float | None = None
+    species: str = "human"
+    transesophageal: bool = False
+    contrast: bool = False
+    protocol: str = ""
+    view_number: int | None = None
+    simulated: bool = False
     derived: bool = False
     self_check: bool = False
 

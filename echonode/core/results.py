@@ -16,7 +16,13 @@ from echonode.core.codes import Code
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """One coded number. `uncertainty` is the half width of the 95 % limits, in `unit`; None when unknown."""
+    """One coded number. `uncertainty` is the half width of the 95 % limits, in `unit`; None when unknown.
+
+    `uncertainty_basis` says where those limits come from (which locked test, of how many). `repeatability` is the
+    standard deviation over the beats or clips that the value is a mean of, in `unit`: how steady the model is, never
+    how near the truth; `count` is how many there were. `site` is a Finding Site, `derivation` of CID 7464 (Mean,
+    Estimated). `notes` are sentences for people.
+    """
 
     concept: Code
     value: float
@@ -24,6 +30,12 @@ class Measurement:
     method: Code | None = None
     frames: tuple[int, ...] = ()
     uncertainty: float | None = None
+    uncertainty_basis: str = ""
+    repeatability: float | None = None
+    count: int | None = None
+    site: Code | None = None
+    derivation: Code | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.value):
@@ -118,7 +130,14 @@ class Ineligible:
             raise ValueError("a refusal needs its reason")
 
 
-Result = Measurement | Finding | Loop | LabelMap | Picture | Embedding | Ineligible
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Details:
+    """What a run gave beside its results, as JSON values: per clip, per beat, disks; kept with the results."""
+
+    values: Mapping[str, Any]
+
+
+Result = Measurement | Finding | Loop | LabelMap | Picture | Embedding | Ineligible | Details
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -133,5 +152,6 @@ class RunOutcome:
     @property
     def refusal(self) -> Ineligible | None:
         """The refusal, when the run gave nothing else."""
-        only = self.results[0] if len(self.results) == 1 else None
+        said = [result for result in self.results if not isinstance(result, Details)]
+        only = said[0] if len(said) == 1 else None
         return only if isinstance(only, Ineligible) else None

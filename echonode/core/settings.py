@@ -112,6 +112,7 @@ class SettleSection(Section):
     quiet_seconds: Seconds = Field(
         90.0, description="no object of the study and no open association with one of it for this long"
     )
+    stress_quiet_seconds: Seconds = Field(900.0, description="as quiet_seconds, for studies with a named stage")
     longest_seconds: Seconds = Field(7200.0, description="settle at the latest this long after the first object")
 
 

@@ -28,7 +28,9 @@ class TaskSpec:
     keys, to a callable `(arguments: EvaluationArguments) -> Evaluation`. `parity` names a callable
     `(folder: Path, whole: bool) -> Iterable[ParityRow]` that holds the task's networks against the vectors in `folder`;
     it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`. `tools` names what
-    else the task offers to commands, each by a word ("table") that those commands know.
+    else the task offers to commands, each by a word ("table") that those commands know. `combine` names a callable
+    `(readings: Sequence[KeptReading]) -> Sequence[StudyValue | Ineligible]` (core/readings.py) that makes study values of
+    what was read from several loops of one study and one stage; it runs in the worker, so its module imports no torch.
     """
 
     name: str
@@ -39,6 +41,7 @@ class TaskSpec:
     evaluations: Mapping[str, str] = field(default_factory=dict)
     parity: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
+    combine: str | None = None
     level: str = "instance"
 
 

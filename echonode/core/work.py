@@ -11,10 +11,11 @@ from echonode.core.states import WorkState
 
 
 class WorkKind(StrEnum):
-    """What a workitem asks for. A queue is a model's name for RUN, a destination's name for DELIVER."""
+    """What a workitem asks for. A queue is a model's name for RUN, a destination's name for DELIVER, "report" for REPORT."""
 
     RUN = "run"
     DELIVER = "deliver"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

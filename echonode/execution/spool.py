@@ -15,7 +15,17 @@ import numpy as np
 
 from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
-from echonode.core.results import Embedding, Finding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
+from echonode.core.results import (
+    Details,
+    Embedding,
+    Finding,
+    Ineligible,
+    LabelMap,
+    Loop,
+    Measurement,
+    Picture,
+    Result,
+)
 
 PAGE = "results.json"
 KINDS: Mapping[str, type[Result]] = {
@@ -26,6 +36,7 @@ KINDS: Mapping[str, type[Result]] = {
     "picture": Picture,
     "embedding": Embedding,
     "ineligible": Ineligible,
+    "details": Details,
 }
 LARGE = frozenset({"frames", "labels"})
 """Arrays that are mapped, not read, when results come back."""
