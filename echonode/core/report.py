@@ -33,7 +33,9 @@ class ObjectReference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Algorithm:
-    """The model behind a statement. `weights_sha256` may be empty for a classical method."""
+    """The model behind a statement. `weights_sha256` may be empty for a classical method. `age_years_min` is the youngest
+    patient that it was made for, None where its manifest does not tell.
+    """
 
     name: str
     version: str
@@ -44,6 +46,7 @@ class Algorithm:
     trained_on: str = ""
     simulated: bool = False
     reference: str = ""
+    age_years_min: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
