@@ -32,3 +32,5 @@ class Package:
     intended_use: str = "research use only, not for diagnosis"
     simulated: bool = False
     """Trained on simulated data alone: for a patient it runs only if node.toml says so."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """What was measured of it: name, value, low, high, unit, n, on, locked. No part of the digest."""

@@ -158,6 +158,7 @@ def verify(folder: Path) -> Package:
         trained_on=manifest.trained_on,
         intended_use=manifest.intended_use,
         simulated=manifest.simulated,
+        metrics=tuple(metric.model_dump(mode="json") for metric in manifest.metrics),
     )
 
 
