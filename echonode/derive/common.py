@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -31,6 +32,10 @@ TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+WHO = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
+    "OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames", "PatientBirthDate", "PatientBirthTime", "PatientSex",
+)  # fmt: skip
 PATIENT_AND_STUDY = (
     "IssuerOfPatientID", "OtherPatientIDsSequence", "PatientAge", "PatientSize", "PatientWeight",
     "PatientSpeciesDescription", "PatientSpeciesCodeSequence", "PatientBreedDescription", "PatientBreedCodeSequence",
@@ -39,6 +44,7 @@ PATIENT_AND_STUDY = (
     "StudyInstanceUID", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
     "TimezoneOffsetFromUTC",
 )  # fmt: skip
+_PATIENT_GROUP = 0x0010
 _METHOD_OF_SYNTAX = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -128,6 +134,24 @@ def base_dataset(source: Dataset, *, node: NodeSection, now: datetime) -> Datase
     dataset.StationName = node.station
     dataset.DeviceSerialNumber = node.station
     return dataset
+
+
+def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Dataset:
+    """A copy of a source header whose patient is the one of `attributes`, DICOM JSON (PS3.18 F.2) of a corrected identity.
+
+    What tells who the patient is comes from `attributes` alone: what they lack is absent, so that nothing of the wrong
+    patient is left. None leaves the header as it is.
+    """
+    named = copy(header)
+    if attributes is None:
+        return named
+    for keyword in WHO:
+        if keyword in named:
+            del named[keyword]
+    for tag, element in Dataset.from_json({tag: dict(element) for tag, element in attributes.items()}).items():
+        if tag >> 16 == _PATIENT_GROUP:
+            named[tag] = element
+    return named
 
 
 def study_time(source: Dataset, now: datetime) -> datetime:
