@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -142,7 +141,8 @@ def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Data
     What tells who the patient is comes from `attributes` alone: what they lack is absent, so that nothing of the wrong
     patient is left. None leaves the header as it is.
     """
-    named = copy(header)
+    named = Dataset()  # copy.copy would share its elements with the header
+    named.update({tag: header.get_item(tag) for tag in header.keys()})  # noqa: SIM118  it is no dict
     if attributes is None:
         return named
     for keyword in WHO:
@@ -180,9 +180,14 @@ def reference_source(source: Dataset, dataset: Dataset, *, locations_preserved: 
     image.SpatialLocationsPreserved = "YES" if locations_preserved else "NO"
     image.PurposeOfReferenceCodeSequence = Sequence([code_item(SOURCE_IMAGE)])
     dataset.SourceImageSequence = Sequence([image])
+    refer_to_instance(source, dataset)
+
+
+def refer_to_instance(source: Dataset, dataset: Dataset) -> None:
+    """Common Instance Reference (PS3.3 C.12.2) to the one source image."""
     instance = Dataset()
-    instance.ReferencedSOPClassUID = image.ReferencedSOPClassUID
-    instance.ReferencedSOPInstanceUID = image.ReferencedSOPInstanceUID
+    instance.ReferencedSOPClassUID = elements.text(source, "SOPClassUID")
+    instance.ReferencedSOPInstanceUID = elements.text(source, "SOPInstanceUID")
     series = Dataset()
     series.SeriesInstanceUID = elements.text(source, "SeriesInstanceUID")
     series.ReferencedInstanceSequence = Sequence([instance])
@@ -209,6 +214,11 @@ def contribute(
     )
     if "Manufacturer" not in scanner:
         scanner.Manufacturer = "unknown"
+    dataset.ContributingEquipmentSequence = Sequence([scanner, our_equipment(role, package, node=node, now=now)])
+
+
+def our_equipment(role: Code, package: Package, *, node: NodeSection, now: datetime) -> Dataset:
+    """The item of Contributing Equipment (PS3.3 C.12.1.1.5) that says what this node did, and with which model."""
     ours = Dataset()
     ours.PurposeOfReferenceCodeSequence = Sequence([code_item(role)])
     ours.Manufacturer = MANUFACTURER
@@ -226,7 +236,7 @@ def contribute(
         .encode("ascii", "replace")
         .decode()[:1024]
     )
-    dataset.ContributingEquipmentSequence = Sequence([scanner, ours])
+    return ours
 
 
 def declare_private_scheme(dataset: Dataset) -> None:
