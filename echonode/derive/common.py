@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -141,8 +142,7 @@ def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Data
     What tells who the patient is comes from `attributes` alone: what they lack is absent, so that nothing of the wrong
     patient is left. None leaves the header as it is.
     """
-    named = Dataset()  # copy.copy would share its elements with the header
-    named.update({tag: header.get_item(tag) for tag in header.keys()})  # noqa: SIM118  it is no dict
+    named = deepcopy(header)  # a shallow copy shares its elements with the header
     if attributes is None:
         return named
     for keyword in WHO:
