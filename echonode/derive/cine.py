@@ -33,6 +33,7 @@ from echonode.derive.common import (
     series_uid,
     set_character_set,
     study_time,
+    with_identity,
 )
 from echonode.derive.copying import copy_elements
 from echonode.derive.encapsulated import FrameSpool
@@ -111,12 +112,14 @@ def build_cine(
     node: NodeSection,
     now: datetime,
     revision: int = 0,
+    patient: Mapping[str, Any] | None = None,
     limits: LimitsSection | None = None,
 ) -> DerivedObject:
     """`loop`, computed from the DICOM file `source`, as an object that writes itself.
 
     `parameters`: mark ("all" or "interpolated": which frames carry the marking), timing ("slow": the source's frame
     time, so that it plays factor times slower, or "true_time"), lossless (False, True for JPEG-LS, "explicit").
+    `patient` is the study's patient as DICOM JSON where it is no longer the source's (`with_identity`).
     Frames are encoded one at a time when it is written; `source` and `loop.frames` must still be there then.
 
     Raises:
@@ -141,6 +144,7 @@ def build_cine(
             parameters=parameters,
             node=node,
             now=now,
+            patient=patient,
             limits=limits,
             sop_instance_uid=_uid_of(pixels, package=package, parameters=parameters, revision=revision),
             series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
@@ -164,6 +168,7 @@ class _CineWriter:
     parameters: Mapping[str, Any]
     node: NodeSection
     now: datetime
+    patient: Mapping[str, Any] | None
     limits: LimitsSection
     sop_instance_uid: str
     series_uid: str
@@ -185,7 +190,7 @@ class _CineWriter:
                 spool.write(dataset, path, transfer_syntax_uid=encoding.transfer_syntax_uid)
 
     def _dataset(self, pixels: PixelSource, encoding: Encoding, ratio: float) -> Dataset:
-        header, loop, package = pixels.header, self.loop, self.package
+        header, loop, package = with_identity(pixels.header, self.patient), self.loop, self.package
         now = study_time(header, self.now)
         dataset = base_dataset(header, node=self.node, now=now)
         copy_elements(header, dataset, _COPIED)

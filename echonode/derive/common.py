@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from echonode.core.identity import IMPLEMENTATION_CLASS_UID, derived_uid, digest
 from echonode.core.package import Package
 from echonode.core.settings import NodeSection
 from echonode.derive.copying import character_set_for, copy_elements
+from echonode.derive.identity import with_identity as with_identity
 from echonode.dicom import elements
 from echonode.dicom.facts import MANUFACTURER
 
@@ -31,10 +31,6 @@ RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
 TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
-)  # fmt: skip
-WHO = (
-    "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
-    "OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames", "PatientBirthDate", "PatientBirthTime", "PatientSex",
 )  # fmt: skip
 PATIENT_AND_STUDY = (
     "IssuerOfPatientID", "OtherPatientIDsSequence", "PatientAge", "PatientSize", "PatientWeight",
@@ -44,7 +40,6 @@ PATIENT_AND_STUDY = (
     "StudyInstanceUID", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
     "TimezoneOffsetFromUTC",
 )  # fmt: skip
-_PATIENT_GROUP = 0x0010
 _METHOD_OF_SYNTAX = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -134,24 +129,6 @@ def base_dataset(source: Dataset, *, node: NodeSection, now: datetime) -> Datase
     dataset.StationName = node.station
     dataset.DeviceSerialNumber = node.station
     return dataset
-
-
-def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Dataset:
-    """A copy of a source header whose patient is the one of `attributes`, DICOM JSON (PS3.18 F.2) of a corrected identity.
-
-    What tells who the patient is comes from `attributes` alone: what they lack is absent, so that nothing of the wrong
-    patient is left. None leaves the header as it is.
-    """
-    named = deepcopy(header)  # a shallow copy shares its elements with the header
-    if attributes is None:
-        return named
-    for keyword in WHO:
-        if keyword in named:
-            del named[keyword]
-    for tag, element in Dataset.from_json({tag: dict(element) for tag, element in attributes.items()}).items():
-        if tag >> 16 == _PATIENT_GROUP:
-            named[tag] = element
-    return named
 
 
 def study_time(source: Dataset, now: datetime) -> datetime:
