@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Final
 
 from pydicom.config import IGNORE
@@ -44,7 +45,7 @@ def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Data
     for tag in header.keys():  # noqa: SIM118  a data set is no dict
         if not tag.is_private and (attributes is None or not _tells_who(int(tag))):
             try:
-                copied[tag] = header.get_item(tag)
+                copied[tag] = copy(header.get_item(tag))
             except elements.MALFORMED:
                 continue
     if attributes is None:
