@@ -13,31 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
-from echonode.core.results import (
-    Details,
-    Embedding,
-    Finding,
-    Ineligible,
-    LabelMap,
-    Loop,
-    Measurement,
-    Picture,
-    Result,
-)
+from echonode.core.result_json import KINDS, kind_of, plain, restored
+from echonode.core.results import Result
 
 PAGE = "results.json"
-KINDS: Mapping[str, type[Result]] = {
-    "measurement": Measurement,
-    "finding": Finding,
-    "loop": Loop,
-    "label-map": LabelMap,
-    "picture": Picture,
-    "embedding": Embedding,
-    "ineligible": Ineligible,
-    "details": Details,
-}
 LARGE = frozenset({"frames", "labels"})
 """Arrays that are mapped, not read, when results come back."""
 
@@ -46,15 +26,14 @@ def write_results(folder: Path, results: Sequence[Result]) -> None:
     """Write `results` into `folder`, which must exist; a folder that was written before is overwritten."""
     page = []
     for number, result in enumerate(results):
-        kind = next(name for name, known in KINDS.items() if type(result) is known)
         values = {}
         for field in fields(result):
             value = getattr(result, field.name)
             if isinstance(value, np.ndarray):
                 values[field.name] = {"array": _saved(folder, f"{number:02d}-{field.name}.npy", value)}
             else:
-                values[field.name] = _plain(value)
-        page.append({"kind": kind, "values": values})
+                values[field.name] = plain(value)
+        page.append({"kind": kind_of(result), "values": values})
     draft = folder / (PAGE + ".part")
     draft.write_text(json.dumps(page, allow_nan=False))
     draft.replace(folder / PAGE)
@@ -84,32 +63,6 @@ def _saved(folder: Path, name: str, array: np.ndarray) -> str:
     return name
 
 
-def _plain(value: Any) -> Any:
-    match value:
-        case Code():
-            return {"code": [value.value, value.scheme, value.meaning]}
-        case Mapping():
-            return {"pairs": [[_plain(key), _plain(item)] for key, item in value.items()]}
-        case tuple() | list():
-            return {"tuple": [_plain(item) for item in value]}
-        case np.generic():
-            return value.item()
-        case _:
-            return value
-
-
-def _restored(value: Any) -> Any:
-    match value:
-        case {"code": [text, scheme, meaning]}:
-            return Code(text, scheme, meaning)
-        case {"pairs": pairs}:
-            return {_restored(key): _restored(item) for key, item in pairs}
-        case {"tuple": items}:
-            return tuple(_restored(item) for item in items)
-        case _:
-            return value
-
-
 def _result(folder: Path, kind: type[Result], values: Mapping[str, Any]) -> Result:
     arguments: dict[str, Any] = {}
     for name, value in values.items():
@@ -117,5 +70,5 @@ def _result(folder: Path, kind: type[Result], values: Mapping[str, Any]) -> Resu
             path = folder / Path(value["array"]).name
             arguments[name] = np.load(path, mmap_mode="r" if name in LARGE else None, allow_pickle=False)
         else:
-            arguments[name] = _restored(value)
+            arguments[name] = restored(value)
     return kind(**arguments)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from echonode.core.clip import Clip
-from echonode.core.results import Ineligible, Result
+from echonode.core.result_json import json_values
+from echonode.core.results import Details, Ineligible, Result
 from echonode.core.task import Progress
 
 
@@ -41,10 +42,11 @@ def read(
 def run_each(
     runner: Reader, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
 ) -> list[tuple[Result, ...]]:
-    """The results of each clip, in order, one after the other."""
+    """The results of each clip, in order, one after the other; behind those of a reading its details."""
     results: list[tuple[Result, ...]] = []
     for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
-        results.append(read(runner, clip, asked, silent)[0])
+        given, details = read(runner, clip, asked, silent)
+        results.append((*given, Details(values=json_values(details))) if details else given)
         progress(index + 1, len(clips))
     return results
 
