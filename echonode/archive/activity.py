@@ -7,7 +7,7 @@ import socket
 import threading
 from pathlib import Path
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, true, update
 from sqlalchemy.engine import Connection
 
 from echonode.archive.database import Database
@@ -84,11 +84,19 @@ class Activity:
         with self._database.transaction() as connection:
             return connection.execute(update(ASSOCIATION).where(ended).values(closed_at=self._clock())).rowcount
 
-    def unsettled(self, *, quiet_seconds: float, longest_seconds: float, limit: int = 100) -> list[str]:
+    def unsettled(
+        self,
+        *,
+        quiet_seconds: float,
+        longest_seconds: float,
+        stress_quiet_seconds: float | None = None,
+        limit: int = 100,
+    ) -> list[str]:
         """Study UIDs that count as complete now, the longest waiting first.
 
         A study does when nothing came for `quiet_seconds` and no association that brought an object of it is open, or
-        when `longest_seconds` have passed since the first object that is not settled yet.
+        when `longest_seconds` have passed since the first object that is not settled yet. A study with a named stage
+        must be quiet for `stress_quiet_seconds`: between two stages a patient walks.
         """
         now = self._clock()
         open_for_it = (
@@ -96,7 +104,9 @@ class Activity:
             .join(ASSOCIATION_STUDY, ASSOCIATION_STUDY.c.association_id == ASSOCIATION.c.association_id)
             .where(ASSOCIATION_STUDY.c.study_uid == STUDY.c.study_uid, ASSOCIATION.c.closed_at.is_(None))
         )
-        quiet = and_(STUDY.c.last_received_at <= now - quiet_seconds, ~open_for_it.exists())
+        longer = quiet_seconds if stress_quiet_seconds is None else stress_quiet_seconds
+        enough = case((STUDY.c.stress == true(), now - longer), else_=now - quiet_seconds)
+        quiet = and_(STUDY.c.last_received_at <= enough, ~open_for_it.exists())
         query = (
             select(STUDY.c.study_uid)
             .where(STUDY.c.unsettled_since.is_not(None), or_(quiet, STUDY.c.unsettled_since <= now - longest_seconds))

@@ -23,7 +23,10 @@ from echonode.archive.index import Index
 from echonode.archive.pauses import Pauses
 from echonode.archive.quarantine import QuarantineShelf
 from echonode.archive.refusals import Refusals
+from echonode.archive.reports import Reports
 from echonode.archive.self_checks import SelfChecks
+from echonode.archive.studies import Studies
+from echonode.archive.withdrawals import Withdrawals
 from echonode.archive.workitems import WorkStore
 from echonode.core.errors import ConfigurationError
 from echonode.core.ports import BlobStore, Clock
@@ -45,7 +48,10 @@ class Archive:
         self.audit = Audit(database, clock=clock)
         self.refusals = Refusals(database, clock=clock)
         self.quarantine = QuarantineShelf(database, clock=clock)
-        self.conflicts = Conflicts(database, self.work, self.audit, clock=clock)
+        self.studies = Studies(database, clock=clock)
+        self.conflicts = Conflicts(database, self.work, self.audit, self.studies, clock=clock)
+        self.reports = Reports(database)
+        self.withdrawals = Withdrawals(database)
         self.pauses = Pauses(database, self.audit, clock=clock)
         self.activity = Activity(database, clock=clock)
         self.hidden = Hidden(database, blobs)

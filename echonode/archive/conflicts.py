@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,18 @@ from sqlalchemy.engine import Connection
 
 from echonode.archive.audit import Audit
 from echonode.archive.database import Database
-from echonode.archive.entry import Entry, identity_of, patient_row, person_columns, write_words
+from echonode.archive.entry import Entry, identity_of
 from echonode.archive.identity import PatientIdentity
-from echonode.archive.schema import IDENTITY, STUDY
+from echonode.archive.schema import AUDIT, IDENTITY, INSTANCE, STUDY
+from echonode.archive.studies import Studies
 from echonode.archive.upsert import insert_new
 from echonode.archive.workitems import WorkStore
 from echonode.core.errors import BadInput, NotFound
 from echonode.core.ports import Clock
 from echonode.core.query import Level
 
+CORRECTED = "patient corrected"
+"""The event of the audit trail whose details name the identities that were wrong."""
 _I = IDENTITY.c
 
 
@@ -48,8 +51,9 @@ class Conflict:
 class Conflicts:
     """Patient identity conflicts."""
 
-    def __init__(self, database: Database, work: WorkStore, audit: Audit, *, clock: Clock) -> None:
+    def __init__(self, database: Database, work: WorkStore, audit: Audit, studies: Studies, *, clock: Clock) -> None:
         self._database = database
+        self._studies = studies
         self._work = work
         self._audit = audit
         self._clock = clock
@@ -57,13 +61,17 @@ class Conflicts:
     def check(self, connection: Connection, entry: Entry, *, known: PatientIdentity) -> bool:
         """Hold the study when `entry` contradicts what is known of its patient; part of the ingest transaction.
 
-        An identity that a person has decided on already opens nothing again.
+        An identity that a person has decided on already opens nothing again; one that a person has corrected is taken
+        for the right one.
         """
         if not entry.identity.contradicts(known):
             return False
         rows = list(connection.execute(select(IDENTITY).where(_I.study_uid == entry.study_uid)))
         if any(not entry.identity.contradicts(_identity(row)) for row in rows):
-            return any(row.open for row in rows)
+            is_open = any(row.open for row in rows)
+            if not is_open and entry.identity.digest in self._corrected(connection, entry.study_uid):
+                _adopt(connection, {entry.sop_instance_uid}, known.patient_id)
+            return is_open
         if not rows:
             first = select(STUDY.c.patient_attributes).where(STUDY.c.study_uid == entry.study_uid)
             attributes = connection.execute(first).scalar_one()
@@ -93,10 +101,13 @@ class Conflicts:
             studies.setdefault(row.study_uid, []).append(_claim(row))
         return [Conflict(study_uid=uid, claims=tuple(claims)) for uid, claims in studies.items()]
 
-    def resolve(self, study_uid: str, *, keep: str, by: str = "") -> PatientIdentity:
+    def resolve(
+        self, study_uid: str, *, keep: str, by: str = "", then: Callable[[Connection], None] | None = None
+    ) -> PatientIdentity:
         """The study belongs to `keep`, a PatientID or a claim's digest; its runs and deliveries go on.
 
-        Stored bytes stay as they were received; queries answer with the identity that was kept.
+        Stored bytes stay as they were received; queries answer with the identity that was kept. `then` is done in the
+        same transaction.
 
         Raises:
             NotFound: the study has no open conflict, or no such identity.
@@ -108,18 +119,7 @@ class Conflicts:
             if not rows:
                 raise NotFound(f"study {study_uid} has no open conflict")
             kept = _choose(rows, keep)
-            identity = identity_of(kept.attributes)
-            connection.execute(
-                update(STUDY)
-                .where(STUDY.c.study_uid == study_uid)
-                .values(
-                    patient_fk=patient_row(connection, kept.attributes, study_uid=study_uid),
-                    patient_attributes=kept.attributes,
-                    **person_columns(identity, kept.attributes),
-                )
-            )
-            key = connection.execute(select(STUDY.c.id).where(STUDY.c.study_uid == study_uid)).scalar_one()
-            write_words(connection, key, identity.name, instead=True)
+            identity = self._studies.decide(connection, study_uid, kept.attributes)
             connection.execute(update(IDENTITY).where(_I.study_uid == study_uid).values(open=False))
             self._work.release_study(connection, study_uid)
             self._audit.write(
@@ -129,7 +129,52 @@ class Conflicts:
                 who=by,
                 details={"kept": kept.digest, "claims": [row.digest for row in rows]},
             )
+            if then is not None:
+                then(connection)
         return identity
+
+    def correct(
+        self, connection: Connection, study_uid: str, *, attributes: Mapping[str, Any], by: str, reason: str
+    ) -> PatientIdentity:
+        """The study is of the patient of `attributes`, and the identity that it had was wrong.
+
+        Objects under the wrong identity, stored or still to come, count as the right patient's: their runs go on.
+
+        Raises:
+            NotFound: no such study.
+            BadInput: the study has an open conflict.
+        """
+        query = select(STUDY.c.patient_attributes, STUDY.c.held).where(STUDY.c.study_uid == study_uid)
+        study = connection.execute(query).first()
+        if study is None:
+            raise NotFound(f"no study has the UID {study_uid}")
+        if connection.execute(select(_I.id).where(_I.study_uid == study_uid, _I.open)).first() is not None:
+            raise BadInput("the study names two patients: say first whose it is (echonode conflicts)")
+        wrong, right = identity_of(study.patient_attributes), identity_of(attributes)
+        for each in (study.patient_attributes, attributes):
+            self._claim(connection, study_uid, each)
+        connection.execute(update(IDENTITY).where(_I.study_uid == study_uid).values(open=False))
+        self._studies.decide(connection, study_uid, attributes)
+        corrected = {wrong.patient_id, right.patient_id}
+        objects = select(INSTANCE.c.sop_instance_uid, INSTANCE.c.facts).where(
+            INSTANCE.c.study_fk == select(STUDY.c.id).where(STUDY.c.study_uid == study_uid).scalar_subquery(),
+            ~INSTANCE.c.derived,
+        )
+        found = connection.execute(objects).all()
+        ours = {row.sop_instance_uid for row in found if row.facts.get("patient_id") in corrected}
+        _adopt(connection, ours, right.patient_id)
+        self._audit.write(
+            connection,
+            event=CORRECTED,
+            study_uid=study_uid,
+            who=by,
+            details={"wrong": wrong.digest, "right": right.digest, "reason": reason, "objects": len(ours)},
+        )
+        return right
+
+    def _corrected(self, connection: Connection, study_uid: str) -> set[str]:
+        query = select(AUDIT.c.details).where(AUDIT.c.study_uid == study_uid, AUDIT.c.event == CORRECTED)
+        return {str(details.get("wrong")) for details in connection.execute(query).scalars()}
 
     def _claim(
         self,
@@ -154,6 +199,14 @@ class Conflicts:
             "open": True,
         }
         insert_new(connection, IDENTITY, row)
+
+
+def _adopt(connection: Connection, uids: Collection[str], patient_id: str) -> None:
+    """The index counts these objects as that patient's; their bytes stay as they came."""
+    query = select(INSTANCE.c.id, INSTANCE.c.facts).where(INSTANCE.c.sop_instance_uid.in_(list(uids)))
+    for row in connection.execute(query).all():
+        facts = {**row.facts, "patient_id": patient_id}
+        connection.execute(update(INSTANCE).where(INSTANCE.c.id == row.id).values(facts=facts))
 
 
 def _choose(rows: Sequence[Any], keep: str) -> Any:

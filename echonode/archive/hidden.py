@@ -1,4 +1,7 @@
-"""What is kept without anything being told of it, and how it goes: rows first, then bytes. The audit trail stays."""
+"""What is kept without anything being told of it, and how it goes: rows first, then bytes. The audit trail stays.
+
+Results that a person took back are hidden too, and stay: they are no business of this page.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Hidden:
 
     def studies(self) -> list[str]:
         """Study UIDs with a hidden object."""
-        of_hidden = select(_I.study_fk).where(_I.hidden == true())
+        of_hidden = select(_I.study_fk).where(_I.hidden == true(), _I.withdrawn == "")
         with self._database.reading() as connection:
             found = connection.execute(select(STUDY.c.study_uid).where(STUDY.c.id.in_(of_hidden)))
             return list(found.scalars())
@@ -49,7 +52,7 @@ class Hidden:
             rows = connection.execute(
                 select(_I.id, _I.sop_instance_uid, _I.blob)
                 .join(STUDY, STUDY.c.id == _I.study_fk)
-                .where(STUDY.c.study_uid == study_uid, _I.hidden)
+                .where(STUDY.c.study_uid == study_uid, _I.hidden, _I.withdrawn == "")
             ).all()
             blobs = [row.blob for row in rows] + _forget(connection, [row.id for row in rows])
             uids = [row.sop_instance_uid for row in rows]

@@ -37,6 +37,7 @@ _STORED = (
     INSTANCE.c.dataset_offset,
     INSTANCE.c.derived,
     INSTANCE.c.hidden,
+    INSTANCE.c.withdrawn,
 )
 _HIDDEN = {Level.PATIENT: PATIENT.c.hidden, Level.STUDY: STUDY.c.hidden, Level.SERIES: SERIES.c.hidden}
 
@@ -217,12 +218,12 @@ class Index:
         return str(found[0])
 
     def derived_usage(self, study_uid: str) -> tuple[int, int]:
-        """How many derived objects the study has, and their bytes."""
+        """How many derived objects the study has that were not withdrawn, and their bytes."""
         query = (
             select(func.count(), func.coalesce(func.sum(INSTANCE.c.size), 0))
             .select_from(INSTANCE)
             .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
-            .where(STUDY.c.study_uid == study_uid, INSTANCE.c.derived)
+            .where(STUDY.c.study_uid == study_uid, INSTANCE.c.derived, INSTANCE.c.withdrawn == "")
         )
         with self._database.reading() as connection:
             count, size = connection.execute(query).one()

@@ -133,14 +133,14 @@ class WorkStore:
         """
         return self._change(work_id, WorkEvent.RELEASE, owner=owner, attempts=_W.attempts - 1)
 
-    def cancel(self, work_id: str, *, reason: str) -> WorkItem:
+    def cancel(self, work_id: str, *, reason: str, conn: Connection | None = None) -> WorkItem:
         """Cancel an item that is scheduled or in progress; its worker learns it at the next `renew`.
 
         Raises:
             NotFound: no such workitem.
             IllegalTransition: it has ended already.
         """
-        return self._change(work_id, WorkEvent.CANCEL, reason=reason)
+        return self._change(work_id, WorkEvent.CANCEL, conn=conn, reason=reason)
 
     def retry(self, work_id: str) -> WorkItem:
         """Offer an item that has ended again, with all its attempts; held when its study was put on hold since.

@@ -105,3 +105,5 @@ class StoredInstance:
     dataset_offset: int
     derived: bool = False
     hidden: bool = False
+    withdrawn: str = ""
+    """Why a result was taken back; it is hidden then."""

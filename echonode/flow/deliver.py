@@ -87,6 +87,8 @@ class Delivery:
                 continue
             if stored is None or facts is None:
                 self._failed(item, "the object is not stored on this node any more", dead=True)
+            elif stored.withdrawn:
+                self._failed(item, f"the result was withdrawn: {stored.withdrawn}", dead=True)
             elif stored.hidden or facts.self_check:
                 self._failed(item, "the object is of this node's own self-check: it is never delivered", dead=True)
             elif names_another(facts, patient_id=stored.patient_id):

@@ -232,7 +232,7 @@ class Ingest:
         for known in (first, *index.versions(entry.sop_instance_uid)):
             if (known.sha256, known.transfer_syntax_uid) == (entry.sha256, entry.transfer_syntax_uid):
                 return _receipt(Verdict.DUPLICATE, entry, "the same bytes are stored already")
-        if first.hidden != entry.hidden:  # it must neither vanish with the hidden one nor be taken for it
+        if first.hidden != entry.hidden and not first.withdrawn:  # it must neither vanish with the hidden one nor be taken for it
             whose = "is" if first.hidden else "is not"
             conflict = ConflictingDuplicate(
                 f"the object that is stored under this UID {whose} this node's own simulation"

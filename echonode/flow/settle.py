@@ -19,7 +19,9 @@ def settle(archive: Archive, settings: SettleSection) -> list[str]:
     archive.activity.reap()
     settled = []
     for study_uid in archive.activity.unsettled(
-        quiet_seconds=settings.quiet_seconds, longest_seconds=settings.longest_seconds
+        quiet_seconds=settings.quiet_seconds,
+        stress_quiet_seconds=settings.stress_quiet_seconds,
+        longest_seconds=settings.longest_seconds,
     ):
         through = archive.activity.last_received(study_uid)
         if through is None:
