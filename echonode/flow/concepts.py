@@ -1,0 +1,207 @@
+"""Which codes are one concept to a reader of a report, where each belongs, and how a number of it is written.
+
+An ejection fraction has a code for each method (PS3.16 CID 12300) and is one thing to a cardiologist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from echonode.core.codes import Code
+from echonode.core.results import Measurement
+
+LV_FUNCTION: Final = "lv-function"
+CMR: Final = "cmr"
+TITLES: Final[Mapping[str, str]] = {LV_FUNCTION: "LV function", CMR: "CMR findings predicted from echo"}
+MEAN: Final = Code("373098007", "SCT", "Mean")
+PERCENT: Final = Code("%", "UCUM", "percent")
+MILLILITRE: Final = Code("mL", "UCUM", "milliliter")
+MILLIMETRE: Final = Code("mm", "UCUM", "millimeter")
+BEATS_A_MINUTE: Final = Code("{H.B.}/min", "UCUM", "heart beats per minute")
+PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
+TEICHHOLZ: Final = "125209"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enterable:
+    """How a person enters a value: `word` of `--set`, the generic concept, its unit, and what a heart can have."""
+
+    word: str
+    concept: Code
+    unit: Code
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Concept:
+    """One thing to a reader: `name` tells it from others, `title` is for people, `codes` are its Code Values."""
+
+    name: str
+    title: str
+    codes: frozenset[str] = frozenset()
+    enterable: Enterable | None = None
+
+
+class Rank(IntEnum):
+    """How a value was found, best first; Teichholz never heads a report."""
+
+    BIPLANE = 0
+    FOUR_CHAMBER = 1
+    TWO_CHAMBER = 2
+    OTHER_PLANE = 3
+    DIRECT = 4  # video regression, or measured as it stands
+    TEICHHOLZ = 9
+
+
+def _concept(name: str, title: str, codes: str, enterable: Enterable | None = None) -> Concept:
+    return Concept(name=name, title=title, codes=frozenset(codes.split()), enterable=enterable)
+
+
+def _entered(word: str, value: str, meaning: str, unit: Code, low: float, high: float) -> Enterable:
+    return Enterable(word=word, concept=Code(value, "LN", meaning), unit=unit, low=low, high=high)
+
+
+EJECTION_FRACTION: Final = _concept(
+    "ejection-fraction", "ejection fraction", "18043-0 10230-1 79990-8 79991-6 79992-4 79993-2 77891-0 18049-7",
+    _entered("EF", "18043-0", "Left Ventricular Ejection Fraction", PERCENT, 3, 95),
+)  # fmt: skip
+CONCEPTS: Final = (
+    EJECTION_FRACTION,
+    _concept(
+        "end-diastolic-volume", "LV end-diastolic volume", "18026-5 79995-7 79996-5 79998-1 79999-9",
+        _entered("EDV", "18026-5", "Left Ventricular End Diastolic Volume", MILLILITRE, 5, 800),
+    ),
+    _concept(
+        "end-systolic-volume", "LV end-systolic volume", "18148-7 80000-3 80001-1 80003-7 80004-5",
+        _entered("ESV", "18148-7", "Left Ventricular End Systolic Volume", MILLILITRE, 1, 750),
+    ),
+    _concept("stroke-volume", "stroke volume", "90096001 80035-9"),
+    _concept("cardiac-output", "cardiac output", "82799009"),
+    _concept(
+        "lvid-diastole", "LVIDd", "29436-3 80007-8 80008-6",
+        _entered("LVIDd", "29436-3", "Left Ventricle Internal End Diastolic Dimension", MILLIMETRE, 5, 120),
+    ),
+    _concept(
+        "lvid-systole", "LVIDs", "29438-9 80011-0 80012-8",
+        _entered("LVIDs", "29438-9", "Left Ventricle Internal Systolic Dimension", MILLIMETRE, 2, 115),
+    ),
+    _concept(
+        "fractional-shortening", "fractional shortening", "18051-3 29434-8 29435-5",
+        _entered("FS", "18051-3", "Left Ventricular Fractional Shortening", PERCENT, 1, 80),
+    ),
+    _concept("septum-diastole", "IVSd", "18154-5 79968-4 79969-2"),
+    _concept("septum-systole", "IVSs", "18158-6 79970-0 79971-8"),
+    _concept("posterior-wall-diastole", "LVPWd", "18152-9 80031-8 80032-6"),
+    _concept("posterior-wall-systole", "LVPWs", "18156-0 80033-4 80034-2"),
+    _concept("lv-mass", "LV mass", "18087-7 80019-3 80022-7"),
+    _concept("left-atrial-volume", "LA volume", "79981-7 79983-3 79985-8 79986-6"),
+    _concept(
+        "heart-rate", "heart rate", "8867-4", _entered("HR", "8867-4", "Heart rate", BEATS_A_MINUTE, 15, 350),
+    ),
+    _concept("lv-area", "LV area", "LVAREA"),
+    _concept("myocardial-area", "myocardial area", "MYOAREA"),
+    _concept("la-area", "LA area", "LAAREA"),
+)  # fmt: skip
+"""In the order in which a report lists them; what is not here follows, each code for itself."""
+_BY_CODE: Final[Mapping[str, Concept]] = {code: concept for concept in CONCEPTS for code in concept.codes}
+_ORDER: Final[Mapping[str, int]] = {concept.name: place for place, concept in enumerate(CONCEPTS)}
+
+PREDICTED: Final = frozenset(
+    [
+        "PROB-WMA",
+        "PROB-LGE",
+        "PRED-NT1",
+        "PRED-T2",
+        "PRED-ECV",
+        "CMR-WMA",
+        "CMR-SCAR",
+        "CMR-VALUE",
+        "WMA-VIEW",
+        "WMSI-VIEW",
+    ]
+)
+"""Predicted of cardiac magnetic resonance or of wall motion: never among what was measured."""
+OF_A_RECORDING: Final = frozenset({"MMQUALITY", "VIEW-CONF", "QUAL-SCORE"})
+"""Of a recording, not of a heart: stands for no study."""
+OF_ONE_VIEW: Final = frozenset({"LVAREA", "MYOAREA", "LAAREA", "WMA-VIEW", "WMSI-VIEW"})
+"""Depends on what the view shows: never averaged over views."""
+
+_BIPLANE_METHODS: Final = frozenset({"125207", "125205"})  # of disks, area-length
+_PLANE_METHODS: Final = frozenset({"125208", "125204"})
+_BIPLANE_CODES: Final = frozenset(["79991-6", "79996-5", "80001-1", "79983-3", "79981-7"])
+_PLANE_CODES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(["79993-2", "79999-9", "80004-5", "79986-6"], "A4C"),
+    **dict.fromkeys(["79992-4", "79998-1", "80003-7", "79985-8"], "A2C"),
+}
+_TEICHHOLZ_CODES: Final = frozenset(["77891-0", "18049-7"])
+_PLANES: Final = {"A4C": Rank.FOUR_CHAMBER, "A2C": Rank.TWO_CHAMBER}
+_DECIMALS: Final[Mapping[str, int]] = {"%": 0, "mL": 0, "mm": 1, "cm": 2, "cm2": 1, "g": 0, "1": 2, "ms": 0, "uL": 1}
+_UNITS: Final[Mapping[str, str]] = {"1": "", "cm2": "cm²", "{pixels}": "pixels", "uL": "µL"}
+
+
+def concept_of(code: Code) -> Concept:
+    """The concept of a coded number; a code that no table has is a concept of its own."""
+    known = _BY_CODE.get(code.value)
+    return known or Concept(name=f"{code.value}|{code.scheme}", title=code.meaning, codes=frozenset({code.value}))
+
+
+def place_of(code: Code) -> tuple[int, str]:
+    """Sorts concepts as a report lists them."""
+    concept = concept_of(code)
+    return _ORDER.get(concept.name, len(_ORDER)), concept.title.casefold()
+
+
+def topic_of(code: Code, task: str) -> str:
+    """The topic that a number or finding is sorted into: what is predicted never stands among what was measured."""
+    if code.value in PREDICTED:
+        return CMR
+    if code.value in _BY_CODE:
+        return LV_FUNCTION
+    return CMR if task == "cmr" else LV_FUNCTION
+
+
+def rank_of(measurement: Measurement, view: str) -> Rank:
+    """How a value was found: by its method, and by its code where that alone tells; `view` is that of its loops."""
+    code, method = measurement.concept.value, "" if measurement.method is None else measurement.method.value
+    if method == TEICHHOLZ or code in _TEICHHOLZ_CODES:
+        return Rank.TEICHHOLZ
+    if method in _BIPLANE_METHODS or (not method and code in _BIPLANE_CODES):
+        return Rank.BIPLANE
+    if method in _PLANE_METHODS or (not method and code in _PLANE_CODES):
+        return _PLANES.get(view or _PLANE_CODES.get(code, ""), Rank.OTHER_PLANE)
+    return Rank.DIRECT
+
+
+def method_words(measurement: Measurement, view: str) -> str:
+    """How a value was found, for people; empty for what was measured as it stands."""
+    rank = rank_of(measurement, view)
+    if rank is Rank.BIPLANE and measurement.method is None:
+        return "biplane"
+    if rank in (Rank.FOUR_CHAMBER, Rank.TWO_CHAMBER, Rank.OTHER_PLANE):
+        plane = view or _PLANE_CODES.get(measurement.concept.value, "")
+        method = "single plane" if measurement.method is None else measurement.method.meaning
+        return f"{method} ({plane})" if plane else method
+    if rank is Rank.TEICHHOLZ:
+        return "Teichholz"
+    return "" if measurement.method is None else measurement.method.meaning
+
+
+def number_words(value: float, unit: Code) -> str:
+    """A number with its unit, as many digits as its unit is read with."""
+    number = f"{value:.{_DECIMALS.get(unit.value, 0 if 'min' in unit.value else 1)}f}"
+    return f"{number} {unit_words(unit)}".rstrip()
+
+
+def unit_words(unit: Code) -> str:
+    """A unit as people write it: /min for any beats a minute."""
+    return "/min" if unit.value.endswith("/min") and "{" in unit.value else _UNITS.get(unit.value, unit.value)
+
+
+ENTERABLE: Final[Mapping[str, Enterable]] = {
+    concept.enterable.word.casefold(): concept.enterable for concept in CONCEPTS if concept.enterable is not None
+}
+"""What a person can enter, by its word in lower case."""
