@@ -22,6 +22,7 @@ from echonode.archive.hidden import Hidden
 from echonode.archive.index import Index
 from echonode.archive.pauses import Pauses
 from echonode.archive.quarantine import QuarantineShelf
+from echonode.archive.readings import Readings
 from echonode.archive.refusals import Refusals
 from echonode.archive.reports import Reports
 from echonode.archive.self_checks import SelfChecks
@@ -50,6 +51,7 @@ class Archive:
         self.quarantine = QuarantineShelf(database, clock=clock)
         self.studies = Studies(database, clock=clock)
         self.conflicts = Conflicts(database, self.work, self.audit, self.studies, clock=clock)
+        self.readings = Readings(database, clock=clock)
         self.reports = Reports(database)
         self.withdrawals = Withdrawals(database)
         self.pauses = Pauses(database, self.audit, clock=clock)

@@ -19,6 +19,7 @@ from echonode.archive.schema import (
     INSTANCE,
     NAME_WORD,
     PATIENT,
+    READING,
     SERIES,
     STUDY,
     VERSION,
@@ -43,7 +44,7 @@ class Hidden:
             return list(found.scalars())
 
     def purge(self, study_uid: str) -> int:
-        """Forget the hidden objects of the study with their versions, workitems and bytes, and say how many they were.
+        """Forget the hidden objects of the study with their versions, workitems, readings and bytes, and say how many they were.
 
         What is visible in the study stays, with its own work. A crash in between leaves bytes that no row names, and
         those are swept.
@@ -57,6 +58,7 @@ class Hidden:
             blobs = [row.blob for row in rows] + _forget(connection, [row.id for row in rows])
             uids = [row.sop_instance_uid for row in rows]
             connection.execute(delete(WORKITEM).where(WORKITEM.c.sop_instance_uid.in_(uids)))
+            connection.execute(delete(READING).where(READING.c.sop_instance_uid.in_(uids)))
             _forget_empty(connection, study_uid)
         with self._database.transaction() as connection:  # no row can be added while the bytes go
             kept = _known(connection, blobs)
@@ -86,7 +88,7 @@ def _forget_empty(connection: Connection, study_uid: str) -> None:
     connection.execute(delete(SERIES).where(SERIES.c.study_fk == study.id, ~of_series))
     if connection.execute(select(_I.id).where(_I.study_fk == study.id).limit(1)).first() is not None:
         return
-    by_uid: tuple[Any, ...] = (IDENTITY, WORKITEM, ASSOCIATION_STUDY)
+    by_uid: tuple[Any, ...] = (IDENTITY, WORKITEM, READING, ASSOCIATION_STUDY)
     for table in by_uid:
         connection.execute(delete(table).where(table.c.study_uid == study_uid))
     connection.execute(delete(NAME_WORD).where(NAME_WORD.c.study_fk == study.id))

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from echonode.archive.conditions import INDEXED, attribute_matches, column_condition, text_condition
 from echonode.archive.database import Database
+from echonode.archive.known_facts import write_facts
 from echonode.archive.rows import count, count_at, ids_at, load, metadata
 from echonode.archive.schema import INSTANCE, PATIENT, SERIES, STUDY, VERSION
 from echonode.core.attributes import ATTRIBUTES, COMPUTED, LEVELS, Attribute
@@ -184,6 +185,14 @@ class Index:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return None if row is None else Facts.from_dict(row.facts)
+
+    def update_facts(self, connection: Connection, sop_instance_uid: str, facts: Facts) -> None:
+        """`facts` are the object's from now on, for routes and for questions.
+
+        Raises:
+            NotFound: it is not stored.
+        """
+        write_facts(connection, sop_instance_uid, facts)
 
     def facts_of_study(self, study_uid: str) -> list[Facts]:
         """The facts of every object of the study, in the order of arrival."""

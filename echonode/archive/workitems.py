@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, false, not_, or_, select, update
 from sqlalchemy.engine import Connection
 
 from echonode.archive.database import Database
@@ -133,14 +133,16 @@ class WorkStore:
         """
         return self._change(work_id, WorkEvent.RELEASE, owner=owner, attempts=_W.attempts - 1)
 
-    def cancel(self, work_id: str, *, reason: str, conn: Connection | None = None) -> WorkItem:
+    def cancel(
+        self, work_id: str, *, reason: str, outcome: Mapping[str, Any] | None = None, conn: Connection | None = None
+    ) -> WorkItem:
         """Cancel an item that is scheduled or in progress; its worker learns it at the next `renew`.
 
         Raises:
             NotFound: no such workitem.
             IllegalTransition: it has ended already.
         """
-        return self._change(work_id, WorkEvent.CANCEL, conn=conn, reason=reason)
+        return self._change(work_id, WorkEvent.CANCEL, conn=conn, reason=reason, outcome=dict(outcome or {}))
 
     def retry(self, work_id: str) -> WorkItem:
         """Offer an item that has ended again, with all its attempts; held when its study was put on hold since.
@@ -313,6 +315,9 @@ class WorkStore:
             .where(_W.work_id == item.id)
             .values(state=state, lease_owner=None, lease_until=None, updated_at=self._clock(), **values)
         )
+        if state is WorkState.CANCELED and item.kind is WorkKind.RUN:  # the study's report says that nothing came of it
+            due = and_(STUDY.c.study_uid == item.study_uid, STUDY.c.report_due == false())
+            connection.execute(update(STUDY).where(due).values(report_due=True))
         return self._read(connection, item.id)
 
     def _locked(self, connection: Connection, work_id: str) -> WorkItem:

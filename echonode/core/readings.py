@@ -11,10 +11,11 @@ from echonode.core.results import Ineligible, Measurement, Result
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptObject:
-    """A derived object that was made of a reading; `kind` as in routes.toml."""
+    """A derived object that was made of a reading; `kind` as in routes.toml, `revision` the study's when it was made."""
 
     sop_instance_uid: str
     kind: str
+    revision: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
