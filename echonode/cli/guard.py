@@ -95,7 +95,7 @@ def is_marked_simulated(source: Path) -> bool:
         return False
     import pydicom
 
-    from echonode.phantom.marker import is_simulated
+    from echonode.dicom.simulated import is_simulated
 
     try:
         return is_simulated(pydicom.dcmread(source, stop_before_pixels=True))

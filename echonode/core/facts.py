@@ -15,9 +15,11 @@ class Facts:
     `mode` and `mode_reason` follow the rules of the ultrasound regions; colour inside the pixels is judged later, by
     the runner. `derived` is True for objects that this node made: they are never routed.
     `view_source` says who told the view: header, views.toml, classifier, person; `view_confidence` is the classifier's,
-    `quality` 0 to 1. Age, height and weight are None where the header has none that can be true; `species` is human
-    unless the header names another (PS3.3 C.7.1.1). `simulated` is True for objects that say themselves that they show
-    no patient. `self_check` is True for simulated objects that carry this node's own marker, and for what was derived from them.
+    `quality` 0 to 1. `view_told` is what `view_told_by` (header or views.toml) said, and `view_told_reason` why, whatever
+    was decided since; `view_firm` whether that was a code or a protocol's number and no free text. Age, height and weight
+    are None where the header has none that can be true; `species` is human unless the header names another (PS3.3
+    C.7.1.1). `simulated` is True for objects that say themselves that they show no patient. `self_check` is True for
+    simulated objects that carry this node's own marker, and for what was derived from them.
     """
 
     sop_instance_uid: str
@@ -50,6 +52,10 @@ class Facts:
     series_description: str = ""
     view_confidence: float | None = None
     view_source: str = ""
+    view_told: str | None = None
+    view_told_by: str = ""
+    view_told_reason: str = ""
+    view_firm: bool = False
     quality: float | None = None
     age_years: float | None = None
     sex: str = ""

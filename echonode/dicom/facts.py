@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from echonode.core.clip import Mode, Region, SpatialFormat
 from echonode.core.facts import Facts
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID
-from echonode.dicom import elements
+from echonode.core.views import ViewsFile
+from echonode.dicom import elements, patient
 from echonode.dicom.elements import DataSet
-from echonode.dicom.regions import COLOUR_FLOW, CW_SPECTRAL, is_calibrated, regions_of
+from echonode.dicom.regions import CENTIMETRES_A_SECOND, COLOUR_FLOW, CW_SPECTRAL, is_calibrated, regions_of
+from echonode.dicom.simulated import is_simulated
 from echonode.dicom.timing import frame_times_ms
-from echonode.dicom.views import view_of
+from echonode.dicom.views import told_view
 
 PRIVATE_CREATOR = "ECHONODE 1.0"
 MANUFACTURER = "echonode"
@@ -19,19 +23,23 @@ ULTRASOUND = frozenset(_STORAGE + tail for tail in ("3", "3.1", "6", "6.1"))
 _VOLUMES = frozenset(_STORAGE + tail for tail in ("6.2", "66"))
 _PAGES = frozenset(_STORAGE + tail for tail in ("7", "7.1", "7.2", "7.3", "7.4", "104.1"))
 _REPORTS = frozenset(_STORAGE + tail for tail in ("88.11", "88.22", "88.33", "88.34", "88.59", "88.72"))
+_TISSUE_SPEED = 60.0
+"""Centimetres a second that a pulsed strip spans in all where it can only be the wall that moves: blood is faster."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
-def facts_of(header: DataSet, *, transfer_syntax_uid: str, calling_ae: str = "") -> Facts:
+def facts_of(
+    header: DataSet, *, transfer_syntax_uid: str, calling_ae: str = "", views: ViewsFile | None = None
+) -> Facts:
     """The facts of one instance; a malformed value is an absent one.
 
-    `header` may end before the pixels: `has_pixels` then follows from Rows and Columns.
+    `header` may end before the pixels: `has_pixels` then follows from Rows and Columns. `views` is views.toml.
     """
     regions = regions_of(header)
     rows, columns = elements.unsigned(header, "Rows") or 0, elements.unsigned(header, "Columns") or 0
     frames = max(elements.integer(header, "NumberOfFrames") or 1, 1)
     mode, mode_reason = mode_of(header, regions)
-    view, view_reason = view_of(header)
+    told = told_view(header, rules=views, calling_ae=calling_ae)
     has_pixels = (rows > 0 and columns > 0) or any(elements.has(header, name) for name in _PIXELS)
     # A header that claims millions of frames must not make an array of their times here.
     times = frame_times_ms(header) if has_pixels and 1 < frames <= 100_000 else None
@@ -50,8 +58,14 @@ def facts_of(header: DataSet, *, transfer_syntax_uid: str, calling_ae: str = "")
         image_type=elements.texts(header, "ImageType"),
         mode=mode,
         mode_reason=mode_reason,
-        view=view,
-        view_reason=view_reason,
+        view=told.view,
+        view_reason=told.reason,
+        view_source=told.source if told.view else "",
+        view_told=told.view,
+        view_told_by=told.source,
+        view_told_reason=told.reason,
+        view_firm=told.firm,
+        view_number=elements.integer(header, "ViewNumber"),
         stage=elements.text(header, "StageName") or None,
         rows=rows,
         columns=columns,
@@ -66,6 +80,15 @@ def facts_of(header: DataSet, *, transfer_syntax_uid: str, calling_ae: str = "")
         patient_id=elements.text(header, "PatientID"),
         study_description=elements.text(header, "StudyDescription"),
         series_description=elements.text(header, "SeriesDescription"),
+        age_years=patient.age_years(header),
+        sex=patient.sex(header),
+        height_m=patient.height_m(header),
+        weight_kg=patient.weight_kg(header),
+        species=patient.species(header),
+        transesophageal=patient.is_transesophageal(header),
+        contrast=patient.is_contrast(header),
+        protocol=patient.protocol(header),
+        simulated=is_simulated(header),
         derived=is_ours(header),
     )
 
@@ -115,6 +138,9 @@ def _mode_of_regions(header: DataSet, regions: tuple[Region, ...]) -> tuple[Mode
         if _is_tissue_doppler(header):
             return Mode.TDI, "spectral region, labelled tissue Doppler"
         mode = Mode.CW if any(region.data_type == CW_SPECTRAL for region in spectral) else Mode.PW
+        span = min((_speed_span(region) for region in spectral), default=math.inf)
+        if mode is Mode.PW and span <= _TISSUE_SPEED:
+            return Mode.TDI, f"spectral region over {span:.0f} cm/s in all: slow as tissue"
         return mode, f"spectral region, data type {spectral[0].data_type}"
     sweeps = [region for region in regions if region.spatial_format == SpatialFormat.M_MODE]
     if sweeps:
@@ -127,6 +153,13 @@ def _mode_of_regions(header: DataSet, regions: tuple[Region, ...]) -> tuple[Mode
         return Mode.COLOUR, "2D region with colour flow"
     count = f"{len(pictures)} 2D tissue regions" if len(pictures) > 1 else "2D tissue region alone"
     return Mode.B_MODE, count
+
+
+def _speed_span(region: Region) -> float:
+    """Centimetres a second from the bottom to the top of a spectral region; infinite where its scale is not told."""
+    if region.units_y != CENTIMETRES_A_SECOND or not region.delta_y:
+        return math.inf
+    return abs(region.delta_y) * (region.y1 - region.y0 + 1)
 
 
 def _is_tissue_doppler(header: DataSet) -> bool:

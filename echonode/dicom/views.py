@@ -1,38 +1,23 @@
-"""Which view an echo object shows, as its header codes it (CID 12226); never guessed from free text."""
+"""Which view an echo object shows: by its code (CID 12226), by views.toml, by its View Name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from echonode.core.codes import PRIVATE_SCHEME, Code
+from echonode.core.codes import Code
+from echonode.core.view_codes import UNKNOWN_VIEW, VIEWS
+from echonode.core.views import ViewRule, ViewsFile
 from echonode.dicom import elements
 from echonode.dicom.elements import DataSet
+from echonode.dicom.private_elements import private_text
 
-_SCT = "SCT"
-VIEWS: dict[str, Code] = {
-    "PLAX": Code("399139001", _SCT, "Parasternal long axis"),
-    "PSAX": Code("399306005", _SCT, "Parasternal short axis"),
-    "PSAX-MV": Code("399036006", _SCT, "Parasternal short axis at the Mitral Valve level"),
-    "PSAX-CHORDS": Code("399371001", _SCT, "Parasternal short axis at the chordal level"),
-    "PSAX-PM": Code("399271003", _SCT, "Parasternal short axis at the Papillary Muscle level"),
-    "PSAX-AV": Code("399239005", _SCT, "Parasternal short axis at the aortic valve level"),
-    "A4C": Code("399214001", _SCT, "Apical four chamber"),
-    "A2C": Code("399232001", _SCT, "Apical two chamber"),
-    "A3C": Code("399339008", _SCT, "Apical long axis"),
-    "A5C": Code("A5C", PRIVATE_SCHEME, "Apical five chamber"),
-    "A4C-RV": Code("130681", "DCM", "RV-focused apical four chamber"),
-    "RV-MODIFIED": Code("130682", "DCM", "RV-modified apical four chamber"),
-    "RV-INFLOW": Code("398998003", _SCT, "Right ventricular inflow tract view"),
-    "RV-OUTFLOW": Code("399195005", _SCT, "Right ventricular outflow tract view"),
-    "PLAX-RV-INFLOW": Code("443082005", _SCT, "Parasternal long axis view of right ventricular inflow"),
-    "PLAX-RVOT": Code("443083000", _SCT, "Parasternal long axis view of right ventricular outflow"),
-    "SC-LAX": Code("399310008", _SCT, "Subcostal long axis"),
-    "SC-SAX": Code("399200001", _SCT, "Subcostal short axis"),
-    "SSN-LAX": Code("399106004", _SCT, "Suprasternal long axis"),
-    "SSN-SAX": Code("399145009", _SCT, "Suprasternal short axis"),
-    "SSN-ARCH": Code("443562002", _SCT, "Suprasternal view of aortic arch"),
-    "TEE-SAX": Code("443698002", _SCT, "Transesophageal short axis"),
-}
+__all__ = ["VIEWS", "ToldView", "told_view", "view_code", "view_of"]
+
+HEADER, VIEWS_TOML = "header", "views.toml"
+_LONGEST_TEXT = 256  # what a pattern is tried on, at most
+
 _BY_CODE = {(code.value, code.scheme): name for name, code in VIEWS.items()}
 # SNOMED-RT identifiers that carts wrote before CID 12226 moved to SNOMED CT.
 _BY_OLD_CODE = {
@@ -94,8 +79,51 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToldView:
+    """The view before anybody looked at a picture: its short name or None, who told it (`header`, `views.toml`, nobody),
+    why, and whether it is `firm`: told by a code or a protocol's number, where free text is a hint."""
+
+    view: str | None
+    source: str
+    reason: str
+    firm: bool = False
+
+
+def told_view(header: DataSet, *, rules: ViewsFile | None = None, calling_ae: str = "") -> ToldView:
+    """The first of these that tells: a row of views.toml with `override`, View Code Sequence, another row, View Name."""
+    found = _by_rows((row for row in rules.view if row.override), header, calling_ae) if rules else None
+    if found is not None:
+        return found
+    coded, complaint = _coded(header)
+    if coded is not None:
+        return coded
+    found = _by_rows((row for row in rules.view if not row.override), header, calling_ae) if rules else None
+    if found is not None:
+        return found
+    named = elements.text(header, "ViewName")
+    if named:
+        name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper()))
+        if name is not None:
+            return ToldView(view=name, source=HEADER, reason=f"View Name {named!r}")
+        complaint = complaint or f"View Name {named!r} is no view that echonode knows"
+    reason = complaint or "the header has neither View Code Sequence nor View Name"
+    return ToldView(view=None, source="", reason=reason)
+
+
 def view_of(header: DataSet) -> tuple[str | None, str]:
-    """The view's short name (PLAX, A4C), or None, with the reason in words."""
+    """The view's short name (PLAX, A4C), or None, with the reason in words, of the header alone."""
+    told = told_view(header)
+    return told.view, told.reason
+
+
+def view_code(name: str | None) -> Code | None:
+    """The coded concept of a view's short name."""
+    return VIEWS.get(name) if name else None
+
+
+def _coded(header: DataSet) -> tuple[ToldView | None, str]:
+    """What View Code Sequence tells; or nothing, and what is wrong with it."""
     for item in elements.items(header, "ViewCodeSequence"):
         value, scheme = elements.text(item, "CodeValue"), elements.text(item, "CodingSchemeDesignator")
         if not value:
@@ -103,14 +131,73 @@ def view_of(header: DataSet) -> tuple[str | None, str]:
         name = _BY_CODE.get((value, scheme)) or (_BY_OLD_CODE.get(value) if scheme in _OLD_SCHEMES else None)
         if name is None:
             return None, f"View Code ({value}, {scheme}) is no view that echonode knows"
-        return name, f"View Code Sequence: ({value}, {scheme})"
-    named = elements.text(header, "ViewName")
-    if named:
-        name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper()))
-        return name, f"View Name {named!r}" + ("" if name else " is no view that echonode knows")
-    return None, "the header has neither View Code Sequence nor View Name"
+        reason = f"View Code Sequence: ({value}, {scheme})"
+        return ToldView(view=name, source=HEADER, reason=reason, firm=True), ""
+    return None, ""
 
 
-def view_code(name: str | None) -> Code | None:
-    """The coded concept of a view's short name."""
-    return VIEWS.get(name) if name else None
+def _by_rows(rows: Iterable[ViewRule], header: DataSet, calling_ae: str) -> ToldView | None:
+    for row in rows:
+        why = _why(row, header, calling_ae)
+        if why is None:
+            continue
+        view = None if row.view == UNKNOWN_VIEW else row.view
+        return ToldView(view=view, source=VIEWS_TOML, reason=f"views.toml: {why}", firm=row.is_firm)
+    return None
+
+
+def _why(row: ViewRule, header: DataSet, calling_ae: str) -> str | None:
+    """What fits the row, in words; None where a condition of it does not hold."""
+    told: list[str] = []
+    if row.view_number is not None:
+        number = elements.integer(header, "ViewNumber")
+        if number not in row.view_number:
+            return None
+        told.append(f"View Number {number}")
+    for keyword, contained in (("Manufacturer", row.vendor), ("ManufacturerModelName", row.model)):
+        if contained is not None and not _contains(elements.text(header, keyword), contained):
+            return None
+    if row.calling_ae is not None and calling_ae.strip().casefold() not in _folded(row.calling_ae):
+        return None
+    if row.stage is not None and not _is_stage(elements.text(header, "StageName"), row.stage):
+        return None
+    if row.image_type is not None and not _folded(row.image_type) <= _folded(elements.texts(header, "ImageType")):
+        return None
+    for keyword, pattern in row.patterns:
+        value = elements.text(header, keyword)[:_LONGEST_TEXT]
+        if not re.search(pattern, value, re.IGNORECASE):
+            return None
+        told.append(f"{keyword} {value!r}")
+    if row.text is not None:
+        hit = next((pair for pair in _texts(header) if re.search(row.text, pair[1], re.IGNORECASE)), None)
+        if hit is None:
+            return None
+        told.append(f"{hit[0]} {hit[1]!r}")
+    if row.private is not None:
+        label = row.private
+        value = private_text(header, group=label.group, creator=label.creator, element=label.element)[:_LONGEST_TEXT]
+        if not value or not re.search(label.pattern, value, re.IGNORECASE):
+            return None
+        told.append(f"{label.creator} {value!r}")
+    return ", ".join(told) or "a row for what this scanner sends"
+
+
+def _texts(header: DataSet) -> Iterable[tuple[str, str]]:
+    for keyword in ("ViewName", "ProtocolName", "ImageComments", "SeriesDescription"):
+        value = elements.text(header, keyword)[:_LONGEST_TEXT]
+        if value:
+            yield keyword, value
+
+
+def _contains(text: str, wanted: Iterable[str]) -> bool:
+    return any(each.strip().casefold() in text.casefold() for each in wanted)
+
+
+def _folded(values: Iterable[str]) -> set[str]:
+    return {value.strip().casefold() for value in values}
+
+
+def _is_stage(stage: str, wanted: tuple[str, ...]) -> bool:
+    """Scanners name stages as they like: "any" is whatever a scanner calls one, "none" is no stage."""
+    names = _folded(wanted)
+    return (stage.casefold() or "none") in names or (bool(stage) and "any" in names)

@@ -56,8 +56,8 @@ def choose(
 
 
 def _simulated(package: Package, facts: Facts, settings: NodeSettings) -> Ineligible | None:
-    """A patient is no simulation: such a model runs only where the site says so, or on what this node simulated."""
-    if not package.simulated or settings.models.simulated_on_patients or facts.self_check:
+    """A patient is no simulation: such a model runs only where the site says so, or on what says that it is simulated."""
+    if not package.simulated or settings.models.simulated_on_patients or facts.self_check or facts.simulated:
         return None
     return Ineligible(
         reason=f"model {package.name} was trained on simulated data alone; it runs on patients only with "

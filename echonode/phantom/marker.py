@@ -14,11 +14,16 @@ from pydicom.dataset import Dataset
 from echonode.core.errors import BadInput
 from echonode.dicom import elements
 from echonode.dicom.elements import DataSet
+from echonode.dicom.private_elements import private_bytes
+from echonode.dicom.simulated import ORIGIN, PRIVATE_CREATOR, PRIVATE_GROUP, is_simulated, origin_of
 
-PRIVATE_GROUP = 0x0099
-PRIVATE_CREATOR = "ECHONODE PHANTOM"
-MARKER, ORIGIN = 0x01, 0x02
-"""Elements of the block: OB the signature, LO the study and object of the cohort."""
+__all__ = [
+    "MARKER", "ORIGIN", "PRIVATE_CREATOR", "PRIVATE_GROUP", "SHORTEST_KEY", "is_simulated", "marker_of", "origin_of", "sign",
+    "signed_by", "write_block",
+]  # fmt: skip
+
+MARKER = 0x01
+"""Element of the block: OB the signature."""
 SHORTEST_KEY = 16
 _CONTEXT = b"echonode phantom object\0"
 _LONGEST_MARKER = 1024
@@ -47,24 +52,8 @@ def signed_by(header: DataSet, key: bytes) -> bool:
 
 def marker_of(header: DataSet) -> bytes | None:
     """The marker as it stands in the header; None where there is none."""
-    value = _value(header, MARKER)
+    value = private_bytes(header, group=PRIVATE_GROUP, creator=PRIVATE_CREATOR, element=MARKER)
     return value[:_LONGEST_MARKER] if value else None
-
-
-def origin_of(header: DataSet) -> str | None:
-    """What `write_block` was told of the object's place in its cohort; None where the block is not there."""
-    value = _value(header, ORIGIN)
-    return value.decode("ascii", "replace").strip(" \0") if value else None
-
-
-def is_simulated(header: DataSet) -> bool:
-    """Whether the header says, without a signature, that the object shows a simulated heart and no patient.
-
-    All of it must be there: results that are derived from a patient's object are Synthetic Data too, and test pictures of
-    a scanner are of a Quality Control Subject.
-    """
-    said = [elements.text(header, name).strip().upper() for name in ("SyntheticData", "QualityControlSubject")]
-    return said == ["YES", "YES"] and origin_of(header) is not None
 
 
 def write_block(dataset: Dataset, *, origin: str, marker: bytes | None = None) -> None:
@@ -73,18 +62,3 @@ def write_block(dataset: Dataset, *, origin: str, marker: bytes | None = None) -
     if marker is not None:
         block.add_new(MARKER, "OB", marker)
     block.add_new(ORIGIN, "LO", origin[:64])
-
-
-def _value(header: DataSet, element: int) -> bytes | None:
-    for number in range(0x10, 0x100):
-        if _bytes(header, PRIVATE_GROUP << 16 | number).strip(b" \0") == PRIVATE_CREATOR.encode():
-            return _bytes(header, PRIVATE_GROUP << 16 | number << 8 | element)
-    return None
-
-
-def _bytes(header: DataSet, tag: int) -> bytes:
-    element = elements.stored(header, tag)
-    value = None if element is None else element.value
-    if isinstance(value, bytes):
-        return value
-    return value.encode("ascii", "replace") if isinstance(value, str) else b""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from echonode.core.clip import Clip, Mode
+from echonode.core import eligibility
+from echonode.core.clip import Clip
+from echonode.core.eligibility import COLOURED, MILLISECONDS_A_MINUTE
 from echonode.core.results import Ineligible
 
-COLOURED: Final = frozenset({Mode.COLOUR, Mode.COLOUR_M_MODE, Mode.TDI})
-MILLISECONDS_A_MINUTE: Final = 60_000.0
+__all__ = ["COLOURED", "MILLISECONDS_A_MINUTE", "refusal_of_clip", "refusal_of_mode", "refusal_of_patient"]
 
 
 def refusal_of_clip(clip: Clip, contract: Mapping[str, Any], *, by_time: bool) -> Ineligible | None:
@@ -22,42 +23,30 @@ def refusal_of_clip(clip: Clip, contract: Mapping[str, Any], *, by_time: bool) -
     count = len(clip.frames)
     if count < 2:
         return Ineligible(reason="it is a still image: nothing moves in it", code="still")
-    refusal = refusal_of_mode(clip, contract)
+    refusal = refusal_of_mode(clip, contract) or eligibility.refusal_of_count(contract, frames=count)
     if refusal is not None:
         return refusal
-    fewest = max(int(contract.get("frames_min") or 1), int(contract.get("frames_per_beat_min") or 1))
-    if count < fewest:
-        return Ineligible(reason=f"the model needs {fewest} frames or more; this has {count}", code="frames")
     if not clip.timed:
         reason = "the source does not tell when its frames were taken; the frame rate must be stated"
         return Ineligible(reason=reason, code="untimed") if by_time else None
-    return _refusal_by_time(clip, contract)
+    gaps = np.diff(clip.times_ms)
+    return eligibility.refusal_of_times(
+        contract, longest_gap_ms=float(gaps.max()), interval_ms=float(np.median(gaps)), heart_rate=clip.heart_rate
+    )
 
 
 def refusal_of_mode(clip: Clip, contract: Mapping[str, Any]) -> Ineligible | None:
     """Why what the clip shows, tissue or flow, is not for the model, or None."""
-    modes = tuple(contract.get("modes") or ())
-    if modes and clip.mode not in modes:
-        reason = f"the model takes {' or '.join(str(mode) for mode in modes)}; this is {clip.mode}"
-        return Ineligible(reason=reason, code="mode")
-    if not contract.get("colour", True) and clip.mode in COLOURED:
-        return Ineligible(reason=f"the model takes no colour Doppler; this is {clip.mode}", code="colour")
-    return None
+    return eligibility.refusal_of_mode(contract, mode=clip.mode)
 
 
-def _refusal_by_time(clip: Clip, contract: Mapping[str, Any]) -> Ineligible | None:
-    gaps = np.diff(clip.times_ms)
-    longest, most = float(gaps.max()), contract.get("frame_gap_ms_max")
-    if most is not None and longest > float(most) + 1e-6:
-        reason = f"the model takes frames at most {float(most):g} ms apart; here two are {longest:.1f} ms apart"
-        return Ineligible(reason=reason, code="frame-gap")
-    fewest = contract.get("frames_per_beat_min")
-    if fewest is not None and clip.heart_rate:
-        beat = MILLISECONDS_A_MINUTE / clip.heart_rate
-        found = beat / float(np.median(gaps))
-        if found < int(fewest):
-            reason = (
-                f"the model needs {fewest} frames a beat; at {clip.heart_rate:g} beats a minute there are {found:.0f}"
-            )
-            return Ineligible(reason=reason, code="frames-per-beat")
-    return None
+def refusal_of_patient(parameters: Mapping[str, Any], contract: Mapping[str, Any]) -> Ineligible | None:
+    """Why the patient is not for the model, as far as the parameters of a run tell: `age_years`, `species` and
+    `transesophageal`, each unknown when absent."""
+    age = parameters.get("age_years")
+    return eligibility.refusal_of_patient(
+        contract,
+        age_years=None if age is None else float(age),
+        species=str(parameters.get("species") or ""),
+        transesophageal=bool(parameters.get("transesophageal")),
+    )

@@ -24,7 +24,7 @@ FACTS = [
     ("adult_xario/I_000031", Mode.B_MODE, 64, 33.333, True, None),
     ("adult_xario/I_000032", Mode.COLOUR, 67, 33.333, True, None),
     ("adult_xario/I_000034", Mode.M_MODE, 1, None, True, None),
-    ("adult_xario/I_000038", Mode.PW, 1, None, True, None),
+    ("adult_xario/I_000038", Mode.TDI, 1, None, True, None),
     ("paediatric_hp/I_000001", Mode.B_MODE, 34, 30.0, True, None),
     ("paediatric_hp/I_000002", Mode.B_MODE, 34, 31.0, True, None),
     ("paediatric_hp/I_000003", Mode.B_MODE, 17, 67.0, True, None),
