@@ -23,8 +23,8 @@ class TaskSpec:
     `runner` names a callable `(package: Package, device: str, threads: int) -> Runner`. `importers` maps a checkpoint
     kind (superslomo) to a callable `(source: Path, folder: Path, options: Mapping[str, str]) -> Mapping[str, Any]`
     that writes safetensors files into `folder` and returns the manifest's `architecture`, `config`, `input`, `output`
-    and `trained_on`; the registry writes manifest and card. `recipes` maps what `echonode train` calls a recipe
-    (slow-motion) to a callable `(arguments: TrainingArguments) -> TrainingResult`, and `evaluations`, with the same
+    and `trained_on`, and `metrics` where the file's errors are published; the registry writes manifest and card. `recipes`
+    maps what `echonode train` calls a recipe (slow-motion) to a callable `(arguments: TrainingArguments) -> TrainingResult`, and `evaluations`, with the same
     keys, to a callable `(arguments: EvaluationArguments) -> Evaluation`. `parity` names a callable
     `(folder: Path, whole: bool) -> Iterable[ParityRow]` that holds the task's networks against the vectors in `folder`;
     it gives nothing when the folder has none for it, and leaves the heavy ones out unless `whole`. `tools` names what

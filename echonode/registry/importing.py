@@ -172,6 +172,8 @@ def _manifest(
         ],
         "input": answer.get("input", {}),
         "output": answer.get("output", []),
+        # What the authors measured, they measured with their own preparation of frames.
+        "metrics": answer.get("metrics", []) if own.get("preparation", usual) == usual else [],
         "source": {
             "kind": kind,
             "file": file.name,

@@ -15,7 +15,7 @@ from echonode.core.clip import Clip
 from echonode.core.errors import BadInput
 from echonode.core.results import Ineligible
 from echonode.tasks.common.instants import frames_by_time, goes_round, starts_by_number, starts_by_time
-from echonode.tasks.common.sector import luma
+from echonode.tasks.common.sector import Scene, luma
 from echonode.tasks.common.sector_pictures import scene_of, sector_pictures
 from echonode.tasks.ejection_fraction.convention import Convention
 
@@ -33,7 +33,8 @@ class Preparation:
     """Clips that can be made one at a time: pictures, which of them each clip shows, and what was done to them.
 
     `pictures` uint8 (N, side, side, 1 | 3); `clips`: for each clip the places in `pictures`, PADDING for none;
-    `shown`: for each clip the frames of the source; `starts`: in frames (published) or ms (clinical).
+    `shown`: for each clip the frames of the source; `starts`: in frames (published) or ms (clinical);
+    `scene`: where the sector is, in clinical mode.
     """
 
     mode: str
@@ -42,6 +43,7 @@ class Preparation:
     shown: tuple[Numbers, ...]
     starts: tuple[float, ...]
     notes: tuple[str, ...]
+    scene: Scene | None = None
 
     def tensors(self, convention: Convention) -> Iterator[torch.Tensor]:
         """Each clip as float32 (3, frames, side, side), normalised."""
@@ -117,6 +119,7 @@ def clinical(clip: Clip, convention: Convention, *, clips: int | None = None, co
         shown=tuple(shown),
         starts=tuple(starts),
         notes=("the loop is shorter than a clip and goes round",) if round_ else (),
+        scene=scene,
     )
 
 

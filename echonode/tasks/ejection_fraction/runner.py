@@ -16,13 +16,16 @@ from echonode.core.task import Progress
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
 from echonode.tasks.common.reading import run_each
+from echonode.tasks.common.uncertainty import Limits, limits_of
 from echonode.tasks.ejection_fraction import prepare
 from echonode.tasks.ejection_fraction.convention import Convention
 from echonode.tasks.ejection_fraction.estimator import Estimate, Estimator, open_estimator
+from echonode.tasks.ejection_fraction.picture import Shown
 from echonode.tasks.ejection_fraction.prepare import Preparation
 from echonode.tasks.ejection_fraction.reading import Reading
 
 PERCENT_RANGE: Final = (0.0, 100.0)
+FEWEST_CLIPS: Final = 3
 
 
 def open_runner(package: Package, device: str, threads: int) -> EjectionFractionRunner:
@@ -38,24 +41,35 @@ def open_runner(package: Package, device: str, threads: int) -> EjectionFraction
         convention=Convention.of(package.config),
         contract=package.input,
         preparation=package.preparation,
+        limits=limits_of(package, "EF"),
+        model=f"{package.name} {package.version}",
+        simulated=package.simulated,
     )
 
 
 class EjectionFractionRunner:
-    """A Runner. Parameters: `preparation` (the package's), `clips`; published mode also takes `starts` and `seed`."""
+    """A Runner. Parameters: `preparation` (the package's), `clips`; published mode also takes `starts` and `seed`.
+
+    `limits` were measured in the package's own preparation, and hold for no other. `model` names it on pictures.
+    """
 
     def __init__(
-        self, *, estimator: Estimator, convention: Convention, contract: Mapping[str, Any], preparation: str
-    ) -> None:
+        self, *, estimator: Estimator, convention: Convention, contract: Mapping[str, Any], preparation: str,
+        limits: Limits | None = None, model: str = "", simulated: bool = False,
+    ) -> None:  # fmt: skip
         self._estimator = estimator
         self._convention = convention
         self._contract = contract
         self._preparation = preparation
+        self._limits = limits
+        self._model = model
+        self._simulated = simulated
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
-        """One Measurement (an Embedding, where the networks give no more) or one Ineligible for each clip, in order."""
+        """A Measurement with its Picture (an Embedding, where the networks give no more) and Details, or one Ineligible,
+        for each clip, in order."""
         return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
@@ -75,6 +89,7 @@ class EjectionFractionRunner:
             return Ineligible(reason="the model's answer is no number", code="not-finite")
         least, most = PERCENT_RANGE
         beyond = any(not least <= percent <= most for percent in percents)
+        few = 0 < len(percents) < FEWEST_CLIPS
         return Reading(
             mode=prepared.mode,
             method=self._estimator.method,
@@ -82,7 +97,14 @@ class EjectionFractionRunner:
             starts=prepared.starts,
             frames=tuple(sorted({int(index) for shown in prepared.shown for index in shown})),
             embedding=torch.stack([estimate.embedding for estimate in estimates]).mean(dim=0).numpy(),
-            notes=(*prepared.notes, *(("a value outside 0 to 100 % is not to be believed",) if beyond else ())),
+            notes=(
+                *prepared.notes,
+                *(("a value outside 0 to 100 % is not to be believed",) if beyond else ()),
+                *((f"read from {len(percents)} clips; {FEWEST_CLIPS} or more are wanted",) if few else ()),
+            ),
+            clip_frames=tuple(tuple(int(index) for index in shown) for shown in prepared.shown),
+            limits=self._limits if prepared.mode == self._preparation else None,
+            shown=Shown.of(clip, prepared, model=self._model, simulated=self._simulated) if percents else None,
         )
 
     def prepared(self, clip: Clip, parameters: Mapping[str, Any]) -> Preparation | Ineligible:

@@ -44,6 +44,9 @@ TRAINED_ON: Final = (
 INTENDED_USE: Final = (
     "research use only, not for diagnosis; left ventricular ejection fraction, adults, apical four-chamber view"
 )
+COREECHO_RMSE, DYNAMIC_RMSE, TESTED_VIDEOS = 5.13, 5.32, 1276
+TEST: Final = "EchoNet-Dynamic's test videos, as {authors} published it; not measured here"
+"""CoReEcho, three clips a video: Maani et al., MICCAI 2024. EchoNet-Dynamic, all clips: Ouyang et al., Nature 2020;580:252."""
 INPUT: Final = {
     "modes": ["2d", "unknown"], "views": ["A4C"], "frames_min": 12, "frame_gap_ms_max": 50.0, "colour": False,
     "species": ["human"], "age_years_min": 18, "tte_only": True, "frames_per_beat_min": 12,
@@ -55,12 +58,14 @@ def import_coreecho(source: Path, folder: Path, options: Mapping[str, str]) -> d
 
     Option `method`: regressor (a stage's file), head (the head was trained), embedding (the initialisation). Without
     it a stage's file is "regressor" and one with 400 outputs "embedding"; a file with one output must say `head`,
-    because CoReEcho's own head is never trained.
+    because CoReEcho's own head is never trained. Option `published`=yes: whoever imports it states that this is the
+    authors' own file, which nothing in it tells; then its published error goes into the manifest.
 
     Raises:
         CheckpointRefused: an option is unknown, or the file is not such a checkpoint.
     """
-    _require_options(options, ("method",), kind="coreecho")
+    _require_options(options, ("method", "published"), kind="coreecho")
+    published = _metrics(options, COREECHO_RMSE, authors="the authors of CoReEcho")
     content = load_published(source, forgotten=(*SETTINGS, *SCORES))
     names = {str(key) for key in content}
     method = options.get("method")
@@ -69,7 +74,11 @@ def import_coreecho(source: Path, folder: Path, options: Mapping[str, str]) -> d
             raise CheckpointRefused(
                 f"method: a file with model and regressor is read as regressor, not {method[:40]!r}"
             )
-        return _stage(content, names, folder)
+        return _stage(content, names, folder) | {"metrics": published}
+    if published:
+        raise CheckpointRefused(
+            "published: the error that CoReEcho published is that of a file with model and regressor"
+        )
     state = without_prefix(content.get("state_dict", content), (MODULE,), where="state_dict")
     outputs = _outputs(state)
     if method is None and outputs == KINETICS_CLASSES:
@@ -89,10 +98,13 @@ def import_coreecho(source: Path, folder: Path, options: Mapping[str, str]) -> d
 def import_echonet_dynamic(source: Path, folder: Path, options: Mapping[str, str]) -> dict[str, Any]:
     """Write encoder.safetensors (R(2+1)D-18) into `folder`; the manifest's tables.
 
+    Option `published`=yes as for `import_coreecho`.
+
     Raises:
         CheckpointRefused: an option, or the file is not such a checkpoint.
     """
-    _require_options(options, (), kind="echonet-dynamic")
+    _require_options(options, ("published",), kind="echonet-dynamic")
+    published = _metrics(options, DYNAMIC_RMSE, authors="the authors of EchoNet-Dynamic")
     content = load_published(source, forgotten=SCORES)
     names = {str(key) for key in content}
     if "state_dict" not in names:
@@ -111,7 +123,8 @@ def import_echonet_dynamic(source: Path, folder: Path, options: Mapping[str, str
         "padding": "after",
         "all_starts": True,
     }
-    return _tables("r2plus1d", {"encoder": "r2plus1d-18"}, convention, trained_on=TRAINED_ON)
+    tables = _tables("r2plus1d", {"encoder": "r2plus1d-18"}, convention, trained_on=TRAINED_ON)
+    return tables | {"metrics": published}
 
 
 def _stage(content: Mapping[Any, Any], names: set[str], folder: Path) -> dict[str, Any]:
@@ -172,6 +185,17 @@ def _outputs(state: Mapping[str, Any]) -> int:
     if outputs not in (1, KINETICS_CLASSES):
         raise CheckpointRefused(f"head has {outputs} outputs; 1 or {KINETICS_CLASSES} are expected")
     return outputs
+
+
+def _metrics(options: Mapping[str, str], rmse: float, *, authors: str) -> list[dict[str, Any]]:
+    """The error that the authors published, when the file is said to be theirs."""
+    said = options.get("published", "no")
+    if said not in ("yes", "no"):
+        raise CheckpointRefused(f"published: yes or no is expected, not {said[:40]!r}")
+    if said == "no":
+        return []
+    on = TEST.format(authors=authors)
+    return [{"name": "EF RMSE", "value": rmse, "unit": "%", "n": TESTED_VIDEOS, "on": on, "locked": True}]
 
 
 def _require_options(options: Mapping[str, str], known: tuple[str, ...], *, kind: str) -> None:

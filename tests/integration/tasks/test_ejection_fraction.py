@@ -94,7 +94,7 @@ def test_a_real_loop_gives_the_number_of_the_vectors_code(models: Path, capsys: 
     (found,) = _documents(capsys)
     (reading,) = found["readings"]
     (measurement,) = reading["measurements"]
-    assert measurement["concept"]["value"] == "10230-1"
+    assert measurement["concept"]["value"] == "18043-0"
     assert measurement["unit"]["value"] == "%"
     assert reading["details"]["starts_in_frames"] == [0, 3]
     assert measurement["value"] == pytest.approx(_expected(loop, [0, 3]), abs=1e-5)

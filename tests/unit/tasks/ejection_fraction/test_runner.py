@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from echonode.core.clip import Clip, Mode
-from echonode.core.results import Embedding, Ineligible, Measurement, Result
+from echonode.core.results import Details, Embedding, Ineligible, Measurement, Picture, Result
 from echonode.tasks.common.checkpoint import outline
 from echonode.tasks.common.parity import filled
 from echonode.tasks.common.reading import read
+from echonode.tasks.common.uncertainty import Limits
 from echonode.tasks.ejection_fraction.convention import Convention
 from echonode.tasks.ejection_fraction.estimator import Estimator, Method
 from echonode.tasks.ejection_fraction.net import build
@@ -46,15 +47,19 @@ def networks() -> dict[str, Any]:
 
 @pytest.fixture
 def make(networks: dict[str, Any]) -> Make:
-    def runner(method: Method = "regressor", preparation: str = "published") -> EjectionFractionRunner:
+    def runner(
+        method: Method = "regressor", preparation: str = "published", limits: Limits | None = None
+    ) -> EjectionFractionRunner:
         estimator = Estimator(networks, method=method, device=torch.device("cpu"))
-        return EjectionFractionRunner(estimator=estimator, convention=SMALL, contract=CONTRACT, preparation=preparation)
+        return EjectionFractionRunner(
+            estimator=estimator, convention=SMALL, contract=CONTRACT, preparation=preparation, limits=limits
+        )
 
     return runner
 
 
 def _one(runner: EjectionFractionRunner, clip: Clip, **parameters: Any) -> Result:
-    ((result,),) = runner.run([clip], [parameters], _silent)
+    ((result, *_),) = runner.run([clip], [parameters], _silent)
     return result
 
 
@@ -64,22 +69,77 @@ def test_results_keep_the_order_of_the_loops_and_refusals_stand_among_them(
     told: list[tuple[int, int]] = []
     clips = [_loop(), _loop(mode=Mode.M_MODE), _loop(12)]
     results = make().run(clips, [{}, {}, {"clips": 1}], lambda done, total: told.append((done, total)))
-    assert [type(result) for (result,) in results] == [Measurement, Ineligible, Measurement]
+    kinds = [[type(result) for result in given] for given in results]
+    assert kinds == [[Measurement, Picture, Details], [Ineligible], [Measurement, Picture, Details]]
     assert told == [(1, 3), (2, 3), (3, 3)]
     tensors = list(published(clips[0], SMALL).tensors(SMALL))
     with torch.inference_mode():
         expected = [float(networks["regressor"](networks["encoder"](tensor[None])[1])) for tensor in tensors]
-    ((measurement,), _, _) = results
+    measurement = results[0][0]
     assert isinstance(measurement, Measurement)
     assert measurement.value == pytest.approx(np.mean(expected), abs=1e-6)
     assert measurement.uncertainty is None, "the spread over clips of one loop is no confidence limit"
+    assert measurement.repeatability == pytest.approx(np.std(expected, ddof=1), abs=1e-6)
+    assert (measurement.concept.value, measurement.count) == ("18043-0", len(expected))
+    assert measurement.method is not None
+    assert measurement.method.value == "VIDEOREGR", "no volumes stand behind it"
+    lone = results[2][0]
+    assert isinstance(lone, Measurement)
+    assert lone.repeatability is None
+    assert "read from 1 clips; 3 or more are wanted" in lone.notes
+
+
+def test_limits_of_the_locked_test_hold_in_the_preparation_that_was_tested(make: Make) -> None:
+    runner = make(preparation="clinical", limits=Limits(half_width=7.9, basis="95 % limits, a locked test"))
+    tested = _one(runner, _loop())
+    assert isinstance(tested, Measurement)
+    assert (tested.uncertainty, tested.uncertainty_basis) == (7.9, "95 % limits, a locked test")
+    untested = _one(runner, _loop(), preparation="published")
+    assert isinstance(untested, Measurement)
+    assert untested.uncertainty is None
+
+
+def test_what_the_node_knows_of_the_patient_breaks_no_run(make: Make) -> None:
+    given = _one(make(), _loop(), patient={"age_years": 61.0}, species="human", spool="spool")
+    assert isinstance(given, Measurement)
+
+
+@pytest.mark.parametrize("preparation", ["published", "clinical"])
+@pytest.mark.parametrize("clip", [_loop(), _loop(6), _loop(timed=False)], ids=["loop", "short", "untimed"])
+def test_a_picture_goes_with_the_number(make: Make, clip: Clip, preparation: str) -> None:
+    ((first, *others),) = make(preparation=preparation).run([clip], [{}], _silent)
+    if isinstance(first, Ineligible):
+        assert first.code == "untimed"
+        return
+    (picture,) = (each for each in others if isinstance(each, Picture))
+    assert isinstance(first, Measurement)
+    assert picture.pixels.shape == (720, 960, 3)
+    assert f"{first.value:.0f} %" in picture.title
+    assert "accuracy unknown" in picture.title
+    assert not picture.synthetic
+
+
+def test_the_picture_shows_nothing_that_stands_beside_the_sector(make: Make) -> None:
+    """Names stand there on many scanners: they must not leave in a picture that is said to show none."""
+    clip = _loop()
+    framed = np.zeros((len(clip.frames), 64, 64, 1), np.uint8)
+    framed[:, 16:48, 16:48] = clip.frames
+    written = framed.copy()
+    written[:, 2:8, 4:60] = 255
+    pictures = []
+    for frames in (framed, written):
+        ((_, picture, _),) = make(preparation="clinical").run([_loop(frames=frames)], [{}], _silent)
+        assert isinstance(picture, Picture)
+        pictures.append(picture.pixels[50:360])
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_details_have_every_clip(make: Make) -> None:
     results, details = read(make(preparation="clinical"), _loop(), {"clips": 4}, _silent)
-    (measurement,) = results
+    measurement, _ = results
     assert isinstance(measurement, Measurement)
     assert len(details["per_clip"]) == 4
+    assert [frames[0] for frames in details["frames_of_clips"]] == [0, 7, 15, 22], "spread over the loop by time"
     assert measurement.value == pytest.approx(np.mean(details["per_clip"]))
     assert details["starts_in_ms"] == pytest.approx([0, 440 / 3, 880 / 3, 440])
     assert measurement.frames == tuple(details["frames"])

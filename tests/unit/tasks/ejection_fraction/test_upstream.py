@@ -45,7 +45,10 @@ def test_best_and_last_are_the_same_model(tmp_path: Path, package: Path, uniform
         "model": _parallel(uniformer), "regressor": _parallel(regressor), "opt": argparse.Namespace(lr=1e-4, device="cuda"),
         "best_error": np.float64(3.9),
     }  # fmt: skip
-    import_coreecho(_saved(tmp_path, last, zipped=False), package, {})
+    assert tables["metrics"] == [], "nothing in the file tells that it is the authors' own"
+    (error,) = import_coreecho(_saved(tmp_path, last, zipped=False), package, {"published": "yes"})["metrics"]
+    assert (error["name"], error["value"], error["locked"]) == ("EF RMSE", 5.13, True)
+    assert "as the authors of CoReEcho published it" in error["on"]
     assert {path.name: path.read_bytes() for path in package.iterdir()} == first
 
 
