@@ -40,7 +40,7 @@ PATIENT_AND_STUDY = (
     "StudyInstanceUID", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
     "TimezoneOffsetFromUTC",
 )  # fmt: skip
-_METHOD_OF_SYNTAX = {
+METHOD_OF_SYNTAX = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
     "1.2.840.10008.1.2.4.81": "ISO_14495_1",
@@ -233,7 +233,7 @@ def lossy_bookkeeping(
     `method` and `ratio` are None when our own encoding is lossless. Once lossy is lossy for ever. Returns a sentence
     for Derivation Description where the source's own history is incomplete, else nothing.
     """
-    before = _METHOD_OF_SYNTAX.get(source_syntax)
+    before = METHOD_OF_SYNTAX.get(source_syntax)
     was_lossy = elements.text(source, "LossyImageCompression") == "01" or before is not None
     ratios = [f"{value:.6g}" for value in elements.decimals(source, "LossyImageCompressionRatio") if value > 0]
     methods = [value for value in elements.texts(source, "LossyImageCompressionMethod") if value]

@@ -80,6 +80,11 @@ class PixelSource:
         """Whether all frames are one MPEG bit stream, so that `frame_bytes` gives none of them alone."""
         return self.transfer_syntax_uid in VIDEO
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the stored pixel data value, items and offset table included."""
+        return self._end - self._element.offset
+
     def facts(self) -> Facts:
         """The header's facts."""
         return facts_of(self.header, transfer_syntax_uid=self.transfer_syntax_uid)
