@@ -114,8 +114,8 @@ class DatasetManifest:
 
     @property
     def simulated(self) -> bool:
-        """Whether every item comes from the simulated heart."""
-        return all(item.phantom is not None for item in self.items)
+        """Whether every item comes from the simulated heart, made now or written into files that say so."""
+        return all(item.phantom is not None or item.labels.get("simulated") is True for item in self.items)
 
     @property
     def learned_from(self) -> str:

@@ -7,6 +7,8 @@ atrium. The diffusion networks see sector codes: 0 outside the sector, 1 cavity,
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,6 +21,9 @@ VIEWS: Final = ("2CH_ED", "2CH_ES", "4CH_ED", "4CH_ES")
 CAMUS_CODES: Final = 4
 SECTOR_CODES: Final = 5
 _FROM_SECTOR: Final = (0, 1, 0, 2, 3)
+
+TREE_FILE: Final = "tree.json"
+"""What `echonode data camus` writes beside the pictures of a tree: where they come from."""
 
 Codes = NDArray[np.uint8]
 
@@ -71,6 +76,21 @@ def checked_codes(labels: ArrayLike, codes: int) -> Codes:
     if wrong.size:
         raise BadInput(f"label {int(wrong[0])} is none of the codes 0 to {codes - 1}")
     return values.astype(np.uint8)
+
+
+def is_simulated(tree: Path) -> bool:
+    """Whether the pictures of a tree show simulated hearts alone, as its tree.json says.
+
+    Raises:
+        BadInput: that file cannot be read.
+    """
+    file = tree / TREE_FILE
+    if not file.is_file():
+        return False
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8"))["simulated"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{file}: is no description of a tree: {error}") from error
 
 
 def edges(labels: ArrayLike) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ TASK = TaskSpec(
     title="Synthetic echo images",
     runner="echonode.tasks.synthesis.runner:open_runner",
     importers={"sdm": "echonode.tasks.synthesis.upstream:import_sdm"},
+    recipes={"synthesis": "echonode.tasks.synthesis.train:main"},
     parity="echonode.tasks.synthesis.parity:check",
     tools={"sample": "echonode.tasks.synthesis.offline:sampled_files"},
     level="instance",

@@ -53,12 +53,12 @@ class Labels:
 class LabelNorm(nn.Module):
     """A norm without own scale whose factor and offset come from the label map (SPADE)."""
 
-    def __init__(self, channels: int, label_channels: int) -> None:
+    def __init__(self, channels: int, label_channels: int, label_width: int = LABEL_WIDTH) -> None:
         super().__init__()
         self.param_free_norm = Norm(channels, affine=False)
-        self.mlp_shared = nn.Sequential(nn.Conv2d(label_channels, LABEL_WIDTH, 3, padding=1), nn.ReLU())
-        self.mlp_gamma = nn.Conv2d(LABEL_WIDTH, channels, 3, padding=1)
-        self.mlp_beta = nn.Conv2d(LABEL_WIDTH, channels, 3, padding=1)
+        self.mlp_shared = nn.Sequential(nn.Conv2d(label_channels, label_width, 3, padding=1), nn.ReLU())
+        self.mlp_gamma = nn.Conv2d(label_width, channels, 3, padding=1)
+        self.mlp_beta = nn.Conv2d(label_width, channels, 3, padding=1)
 
     def terms(self, one_hot: torch.Tensor, size: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
         """(1 + gamma, beta), each (N, C, *size), of label maps of any size."""
@@ -128,13 +128,14 @@ class LabelResBlock(Residual):
         time_width: int,
         dropout: float,
         label_channels: int,
+        label_width: int = LABEL_WIDTH,
         resampling: Resampling = "none",
     ) -> None:
         super().__init__(resampling)
-        self.in_norm = LabelNorm(in_channels, label_channels)
+        self.in_norm = LabelNorm(in_channels, label_channels, label_width)
         self.in_layers = nn.Sequential(nn.SiLU(), nn.Conv2d(in_channels, channels, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_width, 2 * channels))
-        self.out_norm = LabelNorm(channels, label_channels)
+        self.out_norm = LabelNorm(channels, label_channels, label_width)
         last = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
         self.out_layers = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), last)
         self.skip_connection = _skip(in_channels, channels)

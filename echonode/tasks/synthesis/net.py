@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from echonode.tasks.synthesis.blocks import Attention, LabelResBlock, Labels, Norm, ResBlock, zeroed
+from echonode.tasks.synthesis.blocks import LABEL_WIDTH, Attention, LabelResBlock, Labels, Norm, ResBlock, zeroed
 
 ARCHITECTURE: Final = "sdm-unet"
 MULTIPLIERS: Final = {
@@ -31,7 +31,8 @@ class UnetConfig:
     """What a semantic diffusion U-Net is made of; the defaults are the published network.
 
     `channel_mult` None takes the multipliers of that `image_size`. `attention_resolutions` are sizes of feature maps,
-    in pixels, that have attention. `label_channels` is the number of label codes. `out_channels` is twice
+    in pixels, that have attention. `label_channels` is the number of label codes, with one more for each condition that
+    the network was told of; `label_width` is the hidden width of the label norms. `out_channels` is twice
     `in_channels` where the network learns its variance.
     """
 
@@ -44,6 +45,7 @@ class UnetConfig:
     attention_resolutions: tuple[int, ...] = (32, 16, 8)
     num_head_channels: int = 64
     label_channels: int = 5
+    label_width: int = LABEL_WIDTH
     dropout: float = 0.0
     use_new_attention_order: bool = True
 
@@ -113,7 +115,7 @@ class SdmUnet(nn.Module):
         base, time_width = config.model_channels, 4 * config.model_channels
         self.time_embed = nn.Sequential(nn.Linear(base, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
         plain: dict[str, Any] = {"time_width": time_width, "dropout": config.dropout}
-        steered = plain | {"label_channels": config.label_channels}
+        steered = plain | {"label_channels": config.label_channels, "label_width": config.label_width}
         factors = {config.image_size // size for size in config.attention_resolutions}
         widths, levels = config.widths, len(config.widths)
 

@@ -122,7 +122,14 @@ def _made(
     runner: SynthesisRunner, order: Order, file: Path, number: int, seed: int, asked: Walk, progress: Progress
 ) -> dict[str, Any]:
     _check_view(runner.view, file)
-    provenance = {"synthetic": True, "model": runner.model, "map": file.name, "seed": seed, "walk": asdict(asked)}
+    provenance = {
+        "synthetic": True,
+        "simulated": runner.simulated,
+        "model": runner.model,
+        "map": file.name,
+        "seed": seed,
+        "walk": asdict(asked),
+    }
     target = _target(order, file, number)
     if target is not None and target.is_file():
         found = _provenance_of(target)
@@ -133,7 +140,7 @@ def _made(
     source = _source_picture(order, file)
     if order.camus and source is not None:
         labels = sector_codes(labels, np.asarray(Image.fromarray(source).convert("L")))
-    (picture,) = runner.sampled([labels], seeds=[seed], asked=asked, progress=progress)
+    (picture,) = runner.sampled([labels], seeds=[seed], asked=asked, progress=progress, views=[view_named(file)])
     if target is not None:
         seen = resized_labels(labels, runner.size)
         parts = {"labels": _grey(seen), "labels_visible": _grey(seen * np.uint8(VISIBLE)),
@@ -155,11 +162,16 @@ def _made(
     }
 
 
+def view_named(file: Path) -> str | None:
+    """The view and phase that a file is named after, as patient0001_4CH_ED; None where it is not."""
+    return next((each for each in VIEWS if re.search(rf"(?:^|[_-]){each}(?:[_-]|$)", file.stem)), None)
+
+
 def _check_view(view: str, file: Path) -> None:
-    """Networks are of one view and phase each; a map whose name says another is not for this one."""
-    named = [each for each in VIEWS if re.search(rf"(?:^|[_-]){each}(?:[_-]|$)", file.stem)]
-    if view and named and view not in named:
-        raise BadInput(f"{file}: is named after {named[0]}, but the network makes {view}")
+    """A map whose name says another view is not for a network of one view and phase."""
+    named = view_named(file)
+    if view and named is not None and named != view:
+        raise BadInput(f"{file}: is named after {named}, but the network makes {view}")
 
 
 def _target(order: Order, file: Path, number: int) -> Path | None:

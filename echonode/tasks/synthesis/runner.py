@@ -16,6 +16,7 @@ from echonode.core.errors import BadInput, PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Picture, Result
 from echonode.core.task import Progress
+from echonode.tasks.common.camus import SECTOR_CODES
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.inputs import whole_of
@@ -25,7 +26,7 @@ from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
 from echonode.tasks.synthesis.marking import marked
 from echonode.tasks.synthesis.net import ARCHITECTURE, SdmUnet, build
 from echonode.tasks.synthesis.noise import SeededNoise, image_seed
-from echonode.tasks.synthesis.prepare import as_levels, one_hot, resized_labels
+from echonode.tasks.synthesis.prepare import as_levels, conditioned, folded, one_hot, resized_labels, unfolded
 from echonode.tasks.synthesis.samplers import Walk, walk
 from echonode.tasks.synthesis.schedule import kept_timesteps, noise_schedule
 
@@ -57,6 +58,10 @@ def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
             respacing=_respacing(str(config.get("respacing", "all"))),
         )
         noise_schedule(usual.schedule, usual.timesteps, respacing=usual.respacing)
+        patch = int(config.get("patch", 1))
+        conditions = tuple(str(each) for each in config.get("conditions", ()))
+        if patch not in (1, 2, 4) or network.config.label_channels != SECTOR_CODES * patch**2 + len(conditions):
+            raise ValueError(f"patch {patch} and {len(conditions)} conditions do not make the network's label channels")
     except (TypeError, ValueError) as error:
         raise PackageInvalid(f"{package.name}: config: {error}") from error
     network.load_state_dict(load_weights(package.weights[ROLE], shapes_of(network)), assign=True)
@@ -69,6 +74,9 @@ def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
         guided=float(config.get("drop_rate", 0)) > 0,
         view=str(config.get("view", "")),
         model=package.digest,
+        patch=patch,
+        conditions=conditions,
+        simulated=package.simulated,
     )
 
 
@@ -80,13 +88,15 @@ class SynthesisRunner:
     """
 
     def __init__(
-        self, *, network: SdmUnet, device: torch.device, usual: Walk, guided: bool, view: str, model: str
-    ) -> None:
+        self, *, network: SdmUnet, device: torch.device, usual: Walk, guided: bool, view: str, model: str,
+        patch: int = 1, conditions: Sequence[str] = (), simulated: bool = False,
+    ) -> None:  # fmt: skip
         self._network, self._device = network, device
         self._usual, self._guided = usual, guided
-        self.view, self.model = view, model
-        self.size = network.config.image_size
-        self.codes = network.config.label_channels
+        self.view, self.model, self.simulated = view, model, simulated
+        self.conditions, self._patch = tuple(conditions), patch
+        self.size = patch * network.config.image_size
+        self.codes = (network.config.label_channels - len(self.conditions)) // patch**2
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
@@ -124,24 +134,29 @@ class SynthesisRunner:
 
     @torch.inference_mode()
     def sampled(
-        self, maps: Sequence[ArrayLike], *, seeds: Sequence[int], asked: Walk, progress: Progress
-    ) -> NDArray[np.uint8]:
+        self, maps: Sequence[ArrayLike], *, seeds: Sequence[int], asked: Walk, progress: Progress,
+        views: Sequence[str | None] = (),
+    ) -> NDArray[np.uint8]:  # fmt: skip
         """Pictures (N, S, S, 3) of label maps of any size, one seed each; terms of the labels are computed once.
+
+        `views` are the maps' views, 4CH_ED, for a network that was told them; what it is not told it does not know.
 
         Raises:
             BadInput: a value is no label code.
         """
         labels = torch.cat([one_hot(resized_labels(_codes(each), self.size), self.codes) for each in maps])
+        labels = conditioned(folded(labels, self._patch), views or [None] * len(maps), self.conditions)
         diffusion = Diffusion(noise_schedule(asked.schedule, asked.timesteps, respacing=asked.respacing), self._device)
         kept = Labels(labels.to(self._device), keep=True)
         denoiser = Denoiser(self._network, diffusion, kept, guidance=asked.guidance)
-        shape = (self._network.config.in_channels, self.size, self.size)
+        side = self._network.config.image_size
+        shape = (self._network.config.in_channels, side, side)
         noise = SeededNoise(seeds, shape, self._device)
         made = labels
         for done, each in enumerate(walk(denoiser, noise, sampler=asked.sampler, eta=asked.eta), start=1):
             made = each
             progress(done, len(diffusion.schedule))
-        return as_levels(made)
+        return as_levels(unfolded(made, self._patch))
 
     def _one(self, clip: Clip, parameters: Mapping[str, Any]) -> Result:
         try:

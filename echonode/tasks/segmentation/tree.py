@@ -1,0 +1,253 @@
+"""Pictures beside label maps, in the tree that "Echo from noise" trains on and writes.
+
+`OUT/VIEW/images|annotations|sector_annotations/training|validation|testing/PATIENT_VIEW.png`, where VIEW is 2CH_ED, 2CH_ES,
+4CH_ED or 4CH_ES, annotations have CAMUS codes and sector_annotations the codes of `tasks/common/camus.py`.
+
+`clinical`: the sector with its shape kept, in a square, as segmentation sees pictures. `published` (Stojanovski et al.,
+ASMUS 2023): both axes sampled by index whatever their length, the sector wherever a picture is not black. Label maps of
+training and validation may be repeated with changes of shape: such a map belongs to no picture any more, and only
+diffusion is made for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import map_coordinates, zoom
+
+from echonode.core.errors import BadInput
+from echonode.tasks.common.camus import TREE_FILE, VIEWS, camus_codes, sector_codes, subsampled
+from echonode.tasks.segmentation.dataset import (
+    clip_of,
+    layout,
+    read_labelled,
+    simulated_codes,
+    still_view,
+)
+from echonode.tasks.segmentation.prepare import View, clinical_view
+from echonode.training.arguments import TrainingArguments
+from echonode.training.dataset import DatasetManifest, Item, Split
+from echonode.training.sources import dataset_of, study_of
+
+FOLDERS: Final = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "testing"}
+PICTURES, MAPS, SECTORS = "images", "annotations", "sector_annotations"
+VIEW_NAMES: Final = {"A4C": "4CH", "A2C": "2CH"}
+BEAT_FRAMES: Final = 8  # of a simulated beat, the largest and the smallest cavity are taken
+PART: Final = 0.6  # of a scanner's raster that loops are simulated at
+CONTROL_POINTS: Final = 10
+DISPLACEMENT: Final = {"published": 30 / 256, "clinical": 12 / 256}
+"""Of the elastic change: points across, and how far they move, in sides of the picture; published, walls tear."""
+
+Bytes = NDArray[np.uint8]
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What is written: `data` and `test_data` as `echonode train` takes them, in pictures of `side` pixels.
+
+    `repeats` further label maps are made of each map of training and validation, 0 for none.
+    """
+
+    data: tuple[str, ...]
+    out: Path
+    test_data: tuple[str, ...] = ()
+    side: int = 256
+    preparation: str = "clinical"
+    repeats: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.side % 8 or not 32 <= self.side <= 1024:
+            raise BadInput(f"--side {self.side}: a multiple of 8 from 32 to 1024 is expected")
+        if self.preparation not in ("clinical", "published"):
+            raise BadInput(f"--preparation {self.preparation}: clinical or published is expected")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Labelled:
+    """One square picture with CAMUS codes and the sector it shows; `name` is PATIENT_VIEW, `view` as in VIEWS."""
+
+    name: str
+    view: str
+    picture: Bytes
+    codes: Bytes
+    sector: NDArray[np.bool_]
+
+    @property
+    def sector_codes(self) -> Bytes:
+        """The codes that diffusion sees."""
+        return sector_codes(np.where(self.sector, self.codes, 0), self.sector)
+
+
+def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
+    """Write the tree and tree.json; how many pictures each view and split has, as JSON values.
+
+    Raises:
+        BadInput: the folder has something in it, or the data are not understood.
+    """
+    if order.out.exists() and any(order.out.iterdir()):
+        raise BadInput(f"{order.out}: is not empty; a tree needs a new folder")
+    asked = TrainingArguments(
+        task="segmentation", data=order.data, test_data=order.test_data, out=order.out, seed=order.seed
+    )
+    data = dataset_of(asked, name="segmentation-tree", layout=layout)
+    order.out.mkdir(parents=True, exist_ok=True)
+    counts: dict[str, dict[str, int]] = {}
+    chance = np.random.default_rng(order.seed)
+    for number, item in enumerate(data.items):
+        folder = FOLDERS[item.split]
+        for each in _labelled(item, data, order, number):
+            repeats = order.repeats if item.split is not Split.TEST else 0
+            _write(order.out / each.view, folder, each)
+            for copy in range(repeats):
+                _write(
+                    order.out / each.view,
+                    folder,
+                    changed(each, copy, chance, preparation=order.preparation),
+                    maps_alone=True,
+                )
+            of_view = counts.setdefault(each.view, {})
+            of_view[folder] = of_view.get(folder, 0) + 1
+        if told is not None:
+            told(number + 1, len(data.items))
+    content = {"order": {**asdict(order), "out": None}, "source": data.source, "dataset_sha256": data.digest,
+               "simulated": data.simulated, "pictures": counts}  # fmt: skip
+    (order.out / TREE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return content
+
+
+def collect(samples: Path, *, test: Path, out: Path) -> dict[str, int]:
+    """Synthetic pictures and their label maps as a data set for segmentation: what diffusion wrote below `samples` (one
+    folder, or one a view, each with samples/ and labels/) for training and validation, and the testing pictures of the
+    tree `test`; sector codes become CAMUS codes. How many pictures each split has.
+
+    Raises:
+        BadInput: the folder has something in it, a picture without its map, or nothing there.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise BadInput(f"{out}: is not empty; a data set needs a new folder")
+    counts = {"training": 0, "validation": 0, "testing": 0}
+    for folder in sorted(each.parent for each in samples.rglob("samples") if each.is_dir()):
+        for picture in sorted((folder / "samples").glob("*.png")):
+            codes = folder / "labels" / picture.name
+            if not codes.is_file():
+                raise BadInput(f"{picture}: has no label map {codes.name} in labels/")
+            split = "validation" if "_validation" in picture.stem else "training"
+            grey = np.asarray(Image.open(picture).convert("L"))
+            _save(out / PICTURES / split / picture.name, grey)
+            _save(out / MAPS / split / picture.name, camus_codes(np.asarray(Image.open(codes).convert("L"))))
+            counts[split] += 1
+    for picture in sorted(test.rglob(f"{PICTURES}/testing/*.png")):
+        codes = picture.parents[2] / MAPS / "testing" / picture.name
+        _save(out / PICTURES / "testing" / picture.name, np.asarray(Image.open(picture).convert("L")))
+        _save(out / MAPS / "testing" / picture.name, np.asarray(Image.open(codes).convert("L")))
+        counts["testing"] += 1
+    if not counts["training"] or not counts["testing"]:
+        raise BadInput(f"{samples} and {test}: {counts['training']} synthetic and {counts['testing']} test pictures")
+    return counts
+
+
+def changed(labelled: Labelled, copy: int, chance: np.random.Generator, *, preparation: str) -> Labelled:
+    """Another heart in the same sector: turned, scaled, sheared, moved down or up, bent."""
+    side = len(labelled.codes)
+    turn, shear = np.deg2rad(chance.uniform(-5, 5)), np.deg2rad(chance.uniform(-5, 5))
+    scale, down = chance.uniform(0.8, 1.05), chance.uniform(-0.05, 0.05) * side
+    forward = (
+        scale
+        * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        @ np.array([[1.0, np.tan(shear)], [0.0, 1.0]])
+    )
+    middle = (side - 1) / 2
+    grid = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij")).astype(np.float64)
+    moved = grid - middle - np.array([down, 0.0])[:, None, None]
+    places = np.einsum("ij,jhw->ihw", np.linalg.inv(forward), moved) + middle
+    places += _bent(side, chance, farthest=DISPLACEMENT[preparation])
+    codes = map_coordinates(labelled.codes, places, order=0, mode="constant", cval=0)
+    return Labelled(
+        name=f"{labelled.name}_{copy}", view=labelled.view, picture=labelled.picture,
+        codes=np.asarray(codes, np.uint8), sector=labelled.sector,
+    )  # fmt: skip
+
+
+def _bent(side: int, chance: np.random.Generator, *, farthest: float) -> NDArray[np.float64]:
+    """A smooth field (2, side, side): cubic B-splines over moved control points, none at the border."""
+    coarse = chance.uniform(-farthest, farthest, (2, CONTROL_POINTS, CONTROL_POINTS)) * side
+    coarse[:, (0, -1), :] = 0
+    coarse[:, :, (0, -1)] = 0
+    steps = side / CONTROL_POINTS
+    return np.stack([zoom(part, steps, order=3, grid_mode=True, mode="nearest", prefilter=False) for part in coarse])
+
+
+def _labelled(item: Item, data: DatasetManifest, order: Order, number: int) -> Iterator[Labelled]:
+    if item.phantom is not None:
+        yield from _simulated(item, order, number)
+        return
+    picture, codes, spacing, _ = read_labelled(item, data.paths(item))
+    view, phase = VIEW_NAMES.get(str(item.labels.get("view"))), item.labels.get("phase")
+    if view is None or phase not in ("ED", "ES"):
+        return
+    patient = item.patient.rpartition("/")[2]
+    seen = None if order.preparation == "published" else still_view(picture, spacing)
+    yield _square(f"{patient}_{view}_{phase}", picture[:, :, None], codes, seen, order)
+
+
+def _simulated(item: Item, order: Order, number: int) -> Iterator[Labelled]:
+    assert item.phantom is not None
+    for plan in study_of(item.phantom).loops:
+        name = VIEW_NAMES.get(plan.view.value)
+        if name is None or plan.colour or plan.stage is not None:
+            continue
+        beat_ms = 60_000 / plan.patient.heart_rate_bpm
+        rows, columns = (2 * round(side * PART / 2) for side in (plan.machine.rows, plan.machine.columns))
+        made = plan.acquire(frames=BEAT_FRAMES, frame_time_ms=beat_ms / BEAT_FRAMES, rows=rows, columns=columns)
+        assert made.labels is not None
+        codes = np.stack([simulated_codes(labels) for labels in made.labels])
+        cavity = (codes == 1).sum(axis=(1, 2))
+        view = None if order.preparation == "published" else clinical_view(clip_of(made))
+        if not cavity.any() or (view is None and order.preparation != "published"):
+            continue
+        for phase, place in (("ED", int(cavity.argmax())), ("ES", int(cavity.argmin()))):
+            yield _square(f"patient{number:04d}_{name}_{phase}", made.frames[place], codes[place], view, order)
+
+
+def _square(name: str, frame: Bytes, codes: Bytes, view: View | None, order: Order) -> Labelled:
+    patient, _, view_name = name.partition("_")
+    if view is None:
+        rows, columns = (subsampled(length, order.side) for length in codes.shape)
+        grey = np.asarray(Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).convert("L"))
+        picture, labels = grey[np.ix_(rows, columns)], codes[np.ix_(rows, columns)]
+        return Labelled(name=f"{patient}_{view_name}", view=view_name, picture=picture, codes=labels,
+                        sector=picture != 0)  # fmt: skip
+    return Labelled(
+        name=f"{patient}_{view_name}", view=view_name, picture=view.picture(frame, side=order.side),
+        codes=view.square_labels(codes, side=order.side),
+        sector=view.square_labels(view.sector.astype(np.uint8), side=order.side) > 0,
+    )  # fmt: skip
+
+
+def _write(folder: Path, split: str, each: Labelled, *, maps_alone: bool = False) -> None:
+    name = f"{each.name}_{split}.png" if maps_alone else f"{each.name}.png"
+    if maps_alone:
+        _save(folder / f"augmented_{SECTORS}" / split / name, each.sector_codes)
+        return
+    _save(folder / PICTURES / split / name, each.picture)
+    _save(folder / MAPS / split / name, each.codes)
+    _save(folder / SECTORS / split / name, each.sector_codes)
+
+
+def _save(path: Path, values: Bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(values)).save(path, format="png")
+
+
+def views_below(folder: Path) -> Sequence[str]:
+    """The views that a tree has."""
+    return [view for view in VIEWS if (folder / view).is_dir()]
