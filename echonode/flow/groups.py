@@ -27,9 +27,10 @@ NO_CONCEPT: Final = Code("NONE", PRIVATE_SCHEME, "Of a task that gave no number"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sorted:
-    """One group; the first `of_study` of its values were made of several loops, or stand for several."""
+    """One group; `tasks` gave its values, one a value; the first `of_study` of them stand for loops together."""
 
     group: ValueGroup
+    tasks: tuple[str, ...]
     of_study: int
 
 
@@ -119,23 +120,22 @@ def _group(
     refused: Sequence[Refused],
 ) -> Sorted:
     own, each_loop = (
-        [said.value for said in all_ if topic_of(said.value.measurement.concept, said.task) == topic]
-        for all_ in (of_study, of_loops)
+        sorted(
+            (one for one in told if topic_of(one.value.measurement.concept, one.task) == topic),
+            key=lambda one: place_of(one.value.measurement.concept),
+        )
+        for told in (of_study, of_loops)
     )
     group = ValueGroup(
         topic=topic,
         title=title_of_group(topic, stage, contrast),
         stage=stage,
         contrast=contrast,
-        values=(*_in_order(own), *_in_order(each_loop)),
+        values=tuple(one.value for one in (*own, *each_loop)),
         findings=tuple(findings),
         refusals=tuple(sorted(refused, key=lambda each: (each.task, each.reason))),
     )
-    return Sorted(group=group, of_study=len(own))
-
-
-def _in_order(values: Iterable[ReportedValue]) -> list[ReportedValue]:
-    return sorted(values, key=lambda each: place_of(each.measurement.concept))
+    return Sorted(group=group, tasks=tuple(one.task for one in (*own, *each_loop)), of_study=len(own))
 
 
 def _topic(task: str, readings: Sequence[KeptReading]) -> str:

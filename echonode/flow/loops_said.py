@@ -42,7 +42,7 @@ def loops_said(
     ended: dict[str, list[WorkItem]] = defaultdict(list)
     for item in items:
         ended[item.sop_instance_uid].append(item)
-    found = []
+    found: list[LoopSaid] = []
     for each in facts:
         if each.derived or not each.has_pixels:
             continue

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from echonode.core.facts import Facts
-from echonode.core.report import Algorithm, LoopSaid, ReportedValue, ValueGroup
+from echonode.core.report import Algorithm, LoopSaid, ReportedFinding, ReportedValue, ValueGroup
 from echonode.flow.concepts import (
     CONCEPTS,
     EJECTION_FRACTION,
@@ -115,6 +115,7 @@ def study_remarks(groups: Sequence[ValueGroup], loops: Sequence[LoopSaid], facts
 
 def _used(groups: Sequence[ValueGroup]) -> Iterable[tuple[Algorithm, Mapping[str, tuple[int, ...]]]]:
     for group in groups:
-        for said in (*group.values, *group.findings):
+        everything: tuple[ReportedValue | ReportedFinding, ...] = (*group.values, *group.findings)
+        for said in everything:
             if said.algorithm is not None:
                 yield said.algorithm, said.frames

@@ -26,6 +26,7 @@ class _Candidate:
     value: ReportedValue
     group: ValueGroup
     at: tuple[int, int]
+    task: str
     of_study: bool
     view: str
     quality: float
@@ -67,6 +68,7 @@ def select(groups: Sequence[Sorted], loops: Sequence[LoopSaid]) -> tuple[ValueGr
                         value=value,
                         group=each.group,
                         at=(place, index),
+                        task=each.tasks[index],
                         of_study=index < each.of_study,
                         view=view_of(value, shown),
                         quality=_quality(value, shown),
@@ -74,7 +76,10 @@ def select(groups: Sequence[Sorted], loops: Sequence[LoopSaid]) -> tuple[ValueGr
                 )
     marked: dict[tuple[int, int], str] = {}
     for candidates in by_concept.values():
-        able = sorted((each for each in candidates if each.rank is not Rank.TEICHHOLZ), key=lambda each: each.key)
+        able = sorted(
+            (each for each in candidates if each.rank is not Rank.TEICHHOLZ and not _is_part(each, candidates)),
+            key=lambda each: each.key,
+        )
         if able:
             marked[able[0].at] = _reason(able[0], candidates)
     return tuple(
@@ -102,6 +107,22 @@ def view_of(value: ReportedValue, loops: Mapping[str, LoopSaid]) -> str:
         return ""
     (code,) = codes
     return "" if code is None else _NAMES.get(code, "")
+
+
+def _is_part(loop: _Candidate, candidates: Sequence[_Candidate]) -> bool:
+    """Whether a value of its task was made of this one with others: of loops by one model, or fused of several models."""
+    models = {_model(each) for each in candidates if each.task == loop.task and not each.of_study}
+    return not loop.of_study and any(
+        each.of_study
+        and (each.task, each.at[0], each.rank) == (loop.task, loop.at[0], loop.rank)
+        and loop.value.frames.keys() <= each.value.frames.keys()
+        and (_model(each) == _model(loop) or _model(each) not in models)
+        for each in candidates
+    )
+
+
+def _model(candidate: _Candidate) -> str:
+    return "" if candidate.value.algorithm is None else candidate.value.algorithm.digest
 
 
 def _quality(value: ReportedValue, loops: Mapping[str, LoopSaid]) -> float:

@@ -1,0 +1,206 @@
+"""A report in plain lines, for people at a terminal, in a demonstration and on paper."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from echonode.core.report import LoopSaid, Refused, ReportedFinding, ReportedValue, ReportState, StudyReport, ValueGroup
+from echonode.flow.concepts import concept_of, method_words, number_words, place_of
+from echonode.flow.selection import view_of
+
+HEADINGS: Final[Mapping[ReportState, str]] = {
+    ReportState.PRELIMINARY: "PRELIMINARY: made by echonode, no person has reviewed it",
+    ReportState.VERIFIED: "VERIFIED",
+    ReportState.ADDENDUM: "PRELIMINARY ADDENDUM: made by echonode after a person verified the report; nobody has reviewed it",
+}
+RESEARCH: Final = "Research use only, not for diagnosis."
+_GAP: Final = "  "
+_WIDEST: Final = 44  # of a column: what is longer goes on beyond it
+
+
+def lines_of(report: StudyReport) -> list[str]:
+    """The report as lines without line ends: selected values, further values, loops, why there is no result, remarks."""
+    loops = {loop.source.sop_instance_uid: loop for loop in report.loops}
+    sections = [
+        _head(report),
+        _selected(report, loops),
+        *(_further(group, loops) for group in report.groups),
+        _loops(report.loops),
+        _refusals(report),
+        _remarks(report),
+    ]
+    lines: list[str] = []
+    for section in sections:
+        if section:
+            lines += [*([""] if lines else []), *section]
+    return lines
+
+
+def accuracy_words(value: ReportedValue) -> str:
+    """How far a value may be from the truth: its 95 % limits, or that nobody has measured it."""
+    number = value.measurement
+    if value.entered_by:
+        return "by a person"
+    if number.uncertainty is None:
+        return "accuracy unknown"
+    low, high = (number_words(number.value + side * number.uncertainty, number.unit) for side in (-1, 1))
+    return f"{low.split()[0]} to {high}"
+
+
+def repeatability_words(value: ReportedValue) -> str:
+    """How steady a value is over its beats, clips or loops, which says nothing of how true it is."""
+    number = value.measurement
+    if number.repeatability is None:
+        return f"of {number.count}" if number.count else ""
+    return f"SD {number_words(number.repeatability, number.unit)}" + (f" of {number.count}" if number.count else "")
+
+
+def source_words(value: ReportedValue) -> str:
+    """Who gives a value: the model with its version, or the person."""
+    if value.entered_by:
+        return f"entered by {value.entered_by}"
+    return (
+        "" if value.algorithm is None else f"{value.algorithm.title} ({value.algorithm.name} {value.algorithm.version})"
+    )
+
+
+def _head(report: StudyReport) -> list[str]:
+    lines = [f"Echo report of study {report.study_uid}", HEADINGS[report.state], RESEARCH]
+    if report.state is ReportState.VERIFIED:
+        lines[1] += f" by {report.verified_by}" + (f": {report.review_comment}" if report.review_comment else "")
+    if report.predecessors:
+        verb = "adds to" if report.state is ReportState.ADDENDUM else "replaces"
+        lines.append(f"It {verb} report {report.predecessors[0].sop_instance_uid}")
+    return lines
+
+
+def _selected(report: StudyReport, loops: Mapping[str, LoopSaid]) -> list[str]:
+    chosen = [value for group in report.groups for value in group.values if value.selected]
+    if not chosen:
+        return ["No value stands for the study."]
+    rows = [
+        (
+            _title(value),
+            number_words(value.measurement.value, value.measurement.unit),
+            accuracy_words(value),
+            repeatability_words(value),
+            method_words(value.measurement, view_of(value, loops)),
+            _where(value.frames, loops),
+            source_words(value),
+        )
+        for value in sorted(chosen, key=lambda each: place_of(each.measurement.concept))
+    ]
+    return [
+        "Values that stand for the study, at rest",
+        *_table([("", "", "95 % limits", "repeatability", "method", "from", "by"), *rows]),
+    ]
+
+
+def _further(group: ValueGroup, loops: Mapping[str, LoopSaid]) -> list[str]:
+    values = [value for value in group.values if not value.selected]
+    rows = [
+        (
+            _title(value),
+            number_words(value.measurement.value, value.measurement.unit),
+            accuracy_words(value),
+            method_words(value.measurement, view_of(value, loops)),
+            _where(value.frames, loops),
+        )
+        for value in values
+    ]
+    rows += [_finding_row(finding, loops) for finding in group.findings]
+    said = [f"  {remark}" for remark in group.remarks]
+    if not rows and not said:
+        return []
+    selected = any(value.selected for value in group.values)
+    return [
+        f"{group.title}: {'further values' if selected else 'values'}" if rows else group.title,
+        *_table(rows),
+        *said,
+    ]
+
+
+def _finding_row(said: ReportedFinding, loops: Mapping[str, LoopSaid]) -> tuple[str, ...]:
+    finding = said.finding
+    sure = "" if finding.confidence is None else f"confidence {finding.confidence:.2f}"
+    return finding.concept.meaning, finding.value.meaning, sure, "", _where(said.frames, loops)
+
+
+def _loops(loops: Sequence[LoopSaid]) -> list[str]:
+    if not loops:
+        return []
+    rows = [
+        (
+            f"{loop.number}",
+            loop.view.meaning if loop.view is not None else "view unknown",
+            "" if loop.view_confidence is None else f"confidence {loop.view_confidence:.2f}",
+            loop.mode,
+            f"{loop.frames} frame{'s' if loop.frames != 1 else ''}",
+            f"stage {loop.stage}" if loop.stage else "",
+            "with contrast" if loop.contrast else "",
+            "" if loop.quality is None else f"quality {loop.quality:.2f}",
+        )
+        for loop in loops
+    ]
+    return ["Loops", *_table(rows)]
+
+
+def _refusals(report: StudyReport) -> list[str]:
+    """Why there is no result; what several loops have in common is said once."""
+    numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for loop in report.loops:
+        for refusal in loop.refusals:
+            numbers[refusal.task, refusal.reason].append(loop.number)
+    lines = [
+        f"  {_of_loops(of)}: {task}: {reason}"
+        for (task, reason), of in sorted(numbers.items(), key=lambda item: (item[1], item[0]))
+    ]
+    for group in report.groups:
+        lines += [_refusal(group.title, refusal) for refusal in group.refusals]
+    lines += [_refusal("study", refusal) for refusal in report.refusals]
+    return ["Why there is no result", *lines] if lines else []
+
+
+def _refusal(where: str, refusal: Refused) -> str:
+    return f"  {where}: {refusal.task}: {refusal.reason}"
+
+
+def _remarks(report: StudyReport) -> list[str]:
+    chosen = [value for group in report.groups for value in group.values if value.selected and value.selection]
+    why = [f"  {_title(value)}: {value.selection}" for value in chosen if "before" in value.selection]
+    lines = [f"  {remark}" for remark in report.remarks]
+    return [*(["Why these values", *why] if why else []), *(["Remarks", *lines] if lines else [])]
+
+
+def _title(value: ReportedValue) -> str:
+    title = concept_of(value.measurement.concept).title
+    return title if title[:2].isupper() else title[:1].upper() + title[1:]
+
+
+def _where(frames: Mapping[str, tuple[int, ...]], loops: Mapping[str, LoopSaid]) -> str:
+    numbers = sorted(loops[uid].number for uid in frames if uid in loops)
+    return _of_loops(numbers) if numbers else ""
+
+
+def _of_loops(numbers: Sequence[int]) -> str:
+    """Loop 2; loops 1 to 3, 5."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    said = [
+        f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low} to {high}" for low, high in runs
+    ]
+    return f"loop{'s' if len(set(numbers)) > 1 else ''} {', '.join(said)}"
+
+
+def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows in columns; a column that is empty in every row is left out."""
+    given = [list(row) for row in rows]
+    columns = [place for place in range(max(map(len, given), default=0)) if any(row[place] for row in given)]
+    widths = {place: min(_WIDEST, max(len(row[place]) for row in given)) for place in columns}
+    return [(_GAP + _GAP.join(row[place].ljust(widths[place]) for place in columns)).rstrip() for row in given]
