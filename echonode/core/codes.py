@@ -37,3 +37,4 @@ SLOW_MOTION = Code("SLOWMO", PRIVATE_SCHEME, "Temporal interpolation (slow motio
 SEGMENTATION = Code("113076", "DCM", "Segmentation")
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+SYNTHESIS = Code("SYNTHESIS", PRIVATE_SCHEME, "Synthesis by a generative model, shows no patient")

@@ -7,7 +7,9 @@ from datetime import datetime
 import numpy as np
 from pydicom.dataset import Dataset
 
+from echonode.core.errors import BadInput
 from echonode.core.package import Package
+from echonode.core.results import Picture
 from echonode.core.settings import NodeSection
 from echonode.derive.common import base_dataset
 from echonode.dicom import elements
@@ -65,6 +67,17 @@ def describe_colour(dataset: Dataset, *, rows: int, columns: int, photometric: s
     dataset.Rows, dataset.Columns = rows, columns
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit, dataset.PixelRepresentation = 7, 0
+
+
+def check_picture(picture: Picture) -> None:
+    """That a picture is one.
+
+    Raises:
+        BadInput: it is no uint8 H x W x 3, or empty.
+    """
+    pixels = picture.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
+        raise BadInput(f"a picture is uint8 H x W x 3, not {pixels.dtype} {pixels.shape}")
 
 
 def colour_of(picture: np.ndarray) -> np.ndarray:

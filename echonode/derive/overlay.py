@@ -35,7 +35,6 @@ from echonode.derive.common import (
     with_identity,
 )
 from echonode.derive.contours import Contours
-from echonode.derive.copying import copy_elements
 from echonode.derive.encapsulated import FrameSpool
 from echonode.derive.heading import (
     CAPTURE,
@@ -193,7 +192,6 @@ class _OverlayWriter:
         )
         dataset.SOPClassUID, dataset.SOPInstanceUID = self.sop_class_uid, self.sop_instance_uid
         dataset.SeriesInstanceUID = self.series_uid
-        copy_elements(header, dataset, ("ViewName", "StageName"))
         describe_capture(dataset, package=package, conversion="WSD", now=now)
         dataset.ImageComments = f"AI SEGMENTATION - {RESEARCH_USE_ONLY}"
         # What the scanner wrote on the screen is on every frame.
