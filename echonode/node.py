@@ -89,6 +89,7 @@ def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally 
         planner=lambda facts: plan(facts, routes, settings, installed=catalogue.names()),
         settings=settings,
         recogniser=partial(signed_by, key=key) if (key := read_node_key(configuration.root)) else None,
+        views=configuration.views,
     )
 
 

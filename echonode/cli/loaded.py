@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from echonode.core.results import Ineligible
     from echonode.core.settings import NodeSettings
     from echonode.core.task import Progress, Runner, TaskSpec
+    from echonode.core.views import ViewsFile
     from echonode.registry.manifest import Manifest
 
 
@@ -34,6 +35,8 @@ class Loaded:
     settings: NodeSettings
     beside: tuple[Package, ...] = ()
     """Further packages whose networks the runner asks."""
+    views: ViewsFile | None = None
+    """views.toml, where there is a configuration."""
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -86,6 +89,7 @@ def open_model(model: str, *, task: str, device: str, config: Path | None) -> Lo
         spec=spec,
         runner=load_runner(spec.runner, package, device=slot.device, threads=slot.threads),
         settings=configuration.node if configuration else NodeSettings(),
+        views=configuration.views if configuration else None,
     )
 
 
@@ -158,7 +162,7 @@ def _refusal(loaded: Loaded, source: Path, view: str | None) -> Ineligible | Non
     from echonode.core.results import Ineligible
     from echonode.flow.contract import refusal_of
 
-    facts = facts_of_file(source)
+    facts = facts_of_file(source, views=loaded.views)
     if facts.derived:
         return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
     refusal = refusal_of(loaded.manifest.input, replace(facts, view=view) if view else facts)

@@ -16,6 +16,7 @@ from echonode.core.peers import Peer, PeersFile
 from echonode.core.routes import Conditions, Destination, Route, RoutesFile
 from echonode.core.settings import NodeSettings, Section
 from echonode.core.tokens import Token, TokensFile
+from echonode.core.views import PrivateLabel, ViewRule, ViewsFile
 
 WIDTH = 116
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"))
@@ -38,6 +39,9 @@ TABLES: tuple[tuple[str, str, type[Section]], ...] = (
     ("routes.toml", "[[route]]", Route),
     ("routes.toml", "[route.when]", Conditions),
     ("routes.toml", "[[destination]]", Destination),
+    ("views.toml", "", ViewsFile),
+    ("views.toml", "[[view]]", ViewRule),
+    ("views.toml", "[view.private]", PrivateLabel),
     ("tokens.toml", "", TokensFile),
     ("tokens.toml", "[[token]]", Token),
 )

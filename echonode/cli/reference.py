@@ -9,7 +9,7 @@ app = typer.Typer(name="reference", help="Write the generated pages to standard 
 
 @app.command("settings")
 def settings_command() -> None:
-    """docs/settings.md: every key of the three files."""
+    """docs/settings.md: every key of every file."""
     from echonode.cli.pages import settings_page
 
     typer.echo(settings_page(), nl=False)

@@ -15,6 +15,7 @@ from echonode.core.identity import is_uid
 
 if TYPE_CHECKING:
     from echonode.core.facts import Facts
+    from echonode.core.views import ViewsFile
 
 app = typer.Typer(name="routes", help="Which objects go to which models, and why.", no_args_is_help=True)
 
@@ -66,12 +67,13 @@ def explain_command(
         Column("the object has", "actual"),
     )
     for item in found["routes"]:
-        say(f"{item['route']} ({item['model']}): {'MATCHES' if item['matches'] else 'does not match'}")
+        waits = f", after {item['after']}" if item["matches"] and item.get("after") else ""
+        say(f"{item['route']} ({item['model']}): {'MATCHES' if item['matches'] else 'does not match'}{waits}")
         show_rows(item["conditions"], columns)
 
 
-def facts_of_file(path: Path, *, calling_ae: str = "") -> Facts:
-    """The facts of a Part 10 file, read up to its pixels.
+def facts_of_file(path: Path, *, calling_ae: str = "", views: ViewsFile | None = None) -> Facts:
+    """The facts of a Part 10 file, read up to its pixels; `views` is views.toml.
 
     Raises:
         UnreadableObject: it is no DICOM file, or a damaged one.
@@ -88,7 +90,7 @@ def facts_of_file(path: Path, *, calling_ae: str = "") -> Facts:
         raise UnreadableObject(f"{path}: is no DICOM file") from error
     except (OSError, EOFError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise UnreadableObject(f"{path}: cannot be read as DICOM: {error}") from error
-    return facts_of(header, transfer_syntax_uid=syntax, calling_ae=calling_ae)
+    return facts_of(header, transfer_syntax_uid=syntax, calling_ae=calling_ae, views=views)
 
 
 def _explained(what: str, calling_ae: str, config: Path | None, node: str | None) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _explained(what: str, calling_ae: str, config: Path | None, node: str | None
     if node:
         raise BadInput(f"{what!r}: --node explains objects that the node has, by SOP Instance UID")
     configuration = configuration_of(config)
-    facts = facts_of_file(existing(Path(what)), calling_ae=calling_ae)
+    facts = facts_of_file(existing(Path(what)), calling_ae=calling_ae, views=configuration.views)
     return {"facts": facts.as_dict(), "routes": [asdict(each) for each in explain(facts, configuration.routes)]}
 
 

@@ -14,9 +14,11 @@ from echonode.core.peers import PeersFile
 from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings, Section
 from echonode.core.tokens import TokensFile, is_open_to_strangers
+from echonode.core.views import ViewsFile
 
 S = TypeVar("S", bound=Section)
 NODE_FILE, PEERS_FILE, ROUTES_FILE, TOKENS_FILE = "node.toml", "peers.toml", "routes.toml", "tokens.toml"
+VIEWS_FILE = "views.toml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,7 @@ class Configuration:
     peers: PeersFile
     routes: RoutesFile
     tokens: TokensFile = field(default_factory=TokensFile)
+    views: ViewsFile = field(default_factory=ViewsFile)
 
     @property
     def root(self) -> Path:
@@ -80,6 +83,7 @@ def load_configuration(folder: Path) -> Configuration:
         peers=read_section(folder / PEERS_FILE, PeersFile),
         routes=read_section(folder / ROUTES_FILE, RoutesFile),
         tokens=read_section(folder / TOKENS_FILE, TokensFile),
+        views=read_section(folder / VIEWS_FILE, ViewsFile),
     )
     for destination in configuration.routes.destination:
         peer = configuration.peers.named(destination.peer)

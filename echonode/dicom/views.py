@@ -91,21 +91,20 @@ class ToldView:
 
 
 def told_view(header: DataSet, *, rules: ViewsFile | None = None, calling_ae: str = "") -> ToldView:
-    """The first of these that tells: a row of views.toml with `override`, View Code Sequence, another row, View Name."""
-    found = _by_rows((row for row in rules.view if row.override), header, calling_ae) if rules else None
-    if found is not None:
-        return found
+    """The first of these that tells: a row of views.toml with `override`, View Code Sequence, a firm row, a View Name that
+    is known, a row that is a hint."""
+    rows = rules.view if rules is not None else ()
     coded, complaint = _coded(header)
-    if coded is not None:
-        return coded
-    found = _by_rows((row for row in rules.view if not row.override), header, calling_ae) if rules else None
+    named = elements.text(header, "ViewName")
+    name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper())) if named else None
+    found = _by_rows((row for row in rows if row.override), header, calling_ae) or coded
+    found = found or _by_rows((row for row in rows if row.is_firm and not row.override), header, calling_ae)
+    if found is None and name is not None:
+        found = ToldView(view=name, source=HEADER, reason=f"View Name {named!r}")
+    found = found or _by_rows((row for row in rows if not row.is_firm and not row.override), header, calling_ae)
     if found is not None:
         return found
-    named = elements.text(header, "ViewName")
     if named:
-        name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper()))
-        if name is not None:
-            return ToldView(view=name, source=HEADER, reason=f"View Name {named!r}")
         complaint = complaint or f"View Name {named!r} is no view that echonode knows"
     reason = complaint or "the header has neither View Code Sequence nor View Name"
     return ToldView(view=None, source="", reason=reason)

@@ -35,6 +35,7 @@ from echonode.core.ports import Clock
 from echonode.core.query import StoredInstance
 from echonode.core.received import Origin, Receipt, ReceivedObject, Verdict
 from echonode.core.settings import NodeSettings
+from echonode.core.views import ViewsFile
 from echonode.core.work import WorkRequest
 from echonode.dicom.elements import DataSet
 from echonode.dicom.facts import facts_of
@@ -58,7 +59,7 @@ class Ingest:
     """Takes received objects; safe to call from many threads, which then share the database's syncs.
 
     Opening a door sweeps away what processes that live no more had half received. What `recogniser` knows as this
-    node's own simulated object is kept hidden; without one there is no such object.
+    node's own simulated object is kept hidden; without one there is no such object. `views` is views.toml.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Ingest:
         settings: NodeSettings,
         clock: Clock | None = None,
         recogniser: Recogniser | None = None,
+        views: ViewsFile | None = None,
     ) -> None:
         self._recogniser = recogniser
+        self._views = views
         self._archive = archive
         self._blobs = blobs
         self._planner = planner
@@ -147,7 +150,7 @@ class Ingest:
     def _facts(self, header: Header, received: ReceivedObject) -> tuple[Facts, str]:
         syntax, caller = received.transfer_syntax_uid, received.calling_ae
         try:
-            return facts_of(header.item, transfer_syntax_uid=syntax, calling_ae=caller), ""
+            return facts_of(header.item, transfer_syntax_uid=syntax, calling_ae=caller, views=self._views), ""
         except Exception as error:  # noqa: BLE001  an object that can be kept is kept, whatever its header does to us
             log.warning("facts cannot be read", error=type(error).__name__, correlation_id=received.correlation_id)
             bare = Facts(
@@ -232,7 +235,8 @@ class Ingest:
         for known in (first, *index.versions(entry.sop_instance_uid)):
             if (known.sha256, known.transfer_syntax_uid) == (entry.sha256, entry.transfer_syntax_uid):
                 return _receipt(Verdict.DUPLICATE, entry, "the same bytes are stored already")
-        if first.hidden != entry.hidden and not first.withdrawn:  # it must neither vanish with the hidden one nor be taken for it
+        # It must neither vanish with the hidden one nor be taken for it.
+        if first.hidden != entry.hidden and not first.withdrawn:
             whose = "is" if first.hidden else "is not"
             conflict = ConflictingDuplicate(
                 f"the object that is stored under this UID {whose} this node's own simulation"

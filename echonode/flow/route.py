@@ -13,6 +13,7 @@ from echonode.core.facts import Facts
 from echonode.core.identity import digest_of
 from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
+from echonode.core.view_codes import UNKNOWN_VIEW, is_one_of
 from echonode.core.work import WorkKind, WorkRequest
 
 SELF_CHECK_PRIORITY = -1000
@@ -31,7 +32,10 @@ class ConditionExplanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RouteExplanation:
-    """One route tried on one object; `reason` is one line for people, `conditions` the line for each condition."""
+    """One route tried on one object; `reason` is one line for people, `conditions` the line for each condition.
+
+    `after` names the task whose label map the route waits for: it is not planned when the object arrives.
+    """
 
     route: str
     task: str
@@ -39,6 +43,7 @@ class RouteExplanation:
     matches: bool
     reason: str
     conditions: tuple[ConditionExplanation, ...]
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ def plan(
 ) -> list[WorkRequest]:
     """One RUN request for every route that matches, in the order of routes.toml; nothing for our own objects.
 
+    Routes with `after` are not among them: they start from what another run gives.
+
     The unique key names route, instance, model and parameters, so planning the same object again plans nothing new;
     a run with other parameters is another run. A later version of a model is asked for on purpose: see flow/request.
     With `installed`, the names of the models that there are, a run waits for the first of a route's models among them.
@@ -67,7 +74,7 @@ def plan(
     return [
         run_request(route, facts, settings, correlation_id=correlation_id, held=held, installed=installed)
         for route, explanation in zip(routes.route, explain(facts, routes), strict=True)
-        if explanation.matches
+        if explanation.matches and not route.after
     ]
 
 
@@ -123,8 +130,16 @@ def _explain_route(facts: Facts, route: Route) -> RouteExplanation:
         reason = "every condition holds"
     else:
         reason = "the route has no conditions"
+    if route.after and not failed:
+        reason += f"; it runs when the {route.after} of the object is done"
     return RouteExplanation(
-        route=route.name, task=route.task, model=route.model, matches=not failed, reason=reason, conditions=conditions
+        route=route.name,
+        task=route.task,
+        model=route.model,
+        matches=not failed,
+        reason=reason,
+        conditions=conditions,
+        after=route.after,
     )
 
 
@@ -168,8 +183,10 @@ def _mode(facts: Facts, expected: tuple[str, ...]) -> _Observed:
 
 
 def _view(facts: Facts, expected: tuple[str, ...]) -> _Observed:
-    view = facts.view or "unknown"
-    return _one_of(view, expected, shown=_with_reason(view, facts.view_reason))
+    """The view or its family: PSAX-MV is PSAX too; "any" is every view that is known."""
+    known = facts.view is not None and any(value.strip().casefold() == "any" for value in expected)
+    shown = _with_reason(facts.view or UNKNOWN_VIEW, facts.view_reason)
+    return _Observed(known or is_one_of(facts.view, expected), shown)
 
 
 def _stage(facts: Facts, expected: tuple[str, ...]) -> _Observed:
@@ -184,9 +201,11 @@ def _vendor(facts: Facts, expected: tuple[str, ...]) -> _Observed:
     return _Observed(any(text.strip().casefold() in name for text in expected), facts.manufacturer or "empty")
 
 
-def _bound(value: float | None, *, least: float | None = None, most: float | None = None) -> _Observed:
+def _bound(
+    value: float | None, *, least: float | None = None, most: float | None = None, absent: str = "not told by the header"
+) -> _Observed:
     if value is None:
-        return _Observed(False, "not told by the header")
+        return _Observed(False, absent)
     holds = (least is None or value >= least) and (most is None or value <= most)
     return _Observed(holds, f"{value:g}")
 
@@ -203,5 +222,13 @@ CONDITIONS: Mapping[str, Callable[[Facts, Any], _Observed]] = {
     "frames_max": lambda facts, expected: _bound(facts.frames, most=expected),
     "frame_rate_min": lambda facts, expected: _bound(facts.frame_rate, least=expected),
     "frame_rate_max": lambda facts, expected: _bound(facts.frame_rate, most=expected),
+    "heart_rate_min": lambda facts, expected: _bound(facts.heart_rate, least=expected),
+    "heart_rate_max": lambda facts, expected: _bound(facts.heart_rate, most=expected),
+    "view_confidence_min": lambda facts, expected: _bound(
+        facts.view_confidence, least=expected, absent="not judged by a classifier"
+    ),
+    "quality_min": lambda facts, expected: _bound(facts.quality, least=expected, absent="not judged"),
+    "age_min": lambda facts, expected: _bound(facts.age_years, least=expected),
+    "age_max": lambda facts, expected: _bound(facts.age_years, most=expected),
     "calibrated": lambda facts, expected: _Observed(facts.calibrated is expected, "yes" if facts.calibrated else "no"),
 }

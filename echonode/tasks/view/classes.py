@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from echonode.core.codes import PRIVATE_SCHEME, Code
-from echonode.dicom.views import VIEWS
+from echonode.core.view_codes import VIEWS, family_of
 
 CLASSES: Final = ("PLAX", "PSAX", "A4C", "A2C", "A3C", "A5C", "SUBCOSTAL", "OTHER")
 """The classes of the network, in the order of its logits."""
@@ -20,7 +20,6 @@ CODES: Final[Mapping[str, Code]] = {
     "SUBCOSTAL": VIEWS["SC-LAX"],
     OTHER: Code("VIEW-OTHER", PRIVATE_SCHEME, "Other than a standard view"),
 }
-_FAMILIES: Final = {"A4C-RV": "A4C", "RV-MODIFIED": "A4C", "SC-LAX": "SUBCOSTAL", "SC-SAX": "SUBCOSTAL"}
 _WORDS: Final = {
     "4CH": "A4C", "AP4": "A4C", "2CH": "A2C", "AP2": "A2C", "3CH": "A3C", "AP3": "A3C", "ALAX": "A3C", "5CH": "A5C",
     "AP5": "A5C", "SC": "SUBCOSTAL", "SUBCOST": "SUBCOSTAL", "NONE": "OTHER", "NONVIEW": "OTHER",
@@ -36,5 +35,5 @@ def class_of(view: str) -> str | None:
     if name in CLASSES:
         return name
     if name in VIEWS:
-        return _FAMILIES.get(name) or ("PSAX" if name.startswith("PSAX") else OTHER)
+        return family_of(name) if family_of(name) in CLASSES else OTHER
     return _WORDS.get(name.replace("-", ""))

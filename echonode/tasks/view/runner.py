@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from echonode.core.clip import Clip
+from echonode.core.clip import Clip, Mode
 from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Finding, Ineligible, Result
 from echonode.core.task import Progress
+from echonode.dicom.colour import colour_share, mode_by_colour
 from echonode.tasks.common.checkpoint import load_weights, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.eligibility import refusal_of_mode
@@ -30,6 +31,16 @@ from echonode.tasks.view.scores import UNKNOWN
 
 ROLE: Final = "view"
 CONFIG_SIDE, CONFIG_SEEN = "side", "frames"
+NO_PICTURE: Final[Mapping[Mode, str]] = {
+    Mode.M_MODE: "an M-mode strip",
+    Mode.COLOUR_M_MODE: "a colour M-mode strip",
+    Mode.PW: "a pulsed-wave Doppler strip",
+    Mode.CW: "a continuous-wave Doppler strip",
+    Mode.TDI: "a tissue Doppler recording",
+    Mode.VOLUME: "a volume",
+    Mode.REPORT: "a report page",
+}
+"""What has no view, whatever a manifest says."""
 METHOD: Final = Code("VIEW-CNN", PRIVATE_SCHEME, "View by a convolutional network")
 
 
@@ -64,12 +75,16 @@ def open_runner(package: Package, device: str, threads: int) -> ViewRunner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What the network gave for one clip: a probability for each class, and the frames it saw, counted from 0."""
+    """What the network gave for one clip: a probability for each class, and the frames it saw, counted from 0.
+
+    `colour` is the largest share of the sector that is coloured in a frame.
+    """
 
     probabilities: Mapping[str, float]
     frames: tuple[int, ...]
     threshold: float
     still: bool
+    colour: float = 0.0
 
     @property
     def likeliest(self) -> str:
@@ -94,12 +109,17 @@ class Reading:
         )
 
     def details(self) -> Mapping[str, Any]:
-        """View, confidence, threshold and the probability of every class, as JSON values."""
+        """View, confidence, threshold, the probability of every class and the share of colour, as JSON values.
+
+        `mode` is what the pixels say, 2d or 2d-colour; not there where they leave it open.
+        """
         notes = ["nothing moves in it: judged by one frame"] if self.still else []
+        mode = mode_by_colour(self.colour)
         return {
             "view": self.view, "likeliest": self.likeliest, "confidence": round(self.confidence, 4),
             "threshold": self.threshold, "frames": list(self.frames), "notes": notes,
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "colour": round(self.colour, 5), **({} if mode is None else {"mode": str(mode)}),
         }  # fmt: skip
 
 
@@ -121,6 +141,8 @@ class ViewRunner:
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
         """The reading of one clip, or why there is none."""
+        if clip.mode in NO_PICTURE:
+            return Ineligible(reason=f"it is {NO_PICTURE[clip.mode]}: it shows no view", code="mode")
         refusal = refusal_of_mode(clip, self._contract)
         if refusal is not None:
             return refusal
@@ -133,6 +155,7 @@ class ViewRunner:
         return Reading(
             probabilities={name: float(value) for name, value in zip(CLASSES, probabilities, strict=True)},
             frames=found.frames, threshold=self.calibration.threshold, still=len(found.frames) == 1,
+            colour=colour_share(clip.frames, clip.regions),
         )  # fmt: skip
 
     @torch.inference_mode()
