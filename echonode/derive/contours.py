@@ -31,10 +31,10 @@ class Contours:
 
     def draw(self, picture: np.ndarray, labels: np.ndarray) -> None:
         """Draw the outlines of `labels`, uint8 H x W, into `picture`, uint8 H x W x 3."""
-        bands = [(value, *band) for value in reversed(self.colours) if (band := self._band(labels == value))]
-        for _, box, distance in bands:
+        bands = {value: band for value in self.colours if (band := self._band(labels == value))}
+        for box, distance in bands.values():
             _blend(picture[box], (0, 0, 0), _SEAM_DARKNESS * _line(distance, self.width + 2 * _SEAM))
-        for value, box, distance in bands:
+        for value, (box, distance) in reversed(bands.items()):
             _blend(picture[box], self.colours[value], _line(distance, self.width))
 
     def _band(self, inside: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray] | None:

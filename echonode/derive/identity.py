@@ -52,10 +52,10 @@ def with_identity(header: Dataset, attributes: Mapping[str, Any] | None) -> Data
         return copied
     identity = _identity(attributes)
     for keyword in _kept(header, identity):
-        tag = elements.tag_of(keyword)
-        value = None if tag in identity else clean(header, keyword, dictionary_VR(tag))
+        number = elements.tag_of(keyword)
+        value = None if number in identity else clean(header, keyword, dictionary_VR(number))
         if value is not None:
-            identity[tag] = DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
+            identity[number] = DataElement(number, dictionary_VR(number), value, validation_mode=IGNORE)
     if character_set_for(header, identity) == [UTF_8] != list(elements.texts(header, "SpecificCharacterSet")):
         _to_unicode(copied, header)
     for tag in list(identity.keys()):
