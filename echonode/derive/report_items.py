@@ -59,6 +59,9 @@ def number(
 def exact(item: Any) -> Any:
     """A NUM item without Floating Point Value (0040,A161): Numeric Value says all of a rounded number (PS3.3 C.18.1)."""
     for measured in item.MeasuredValueSequence:
+        whole = float(measured.NumericValue)
+        if whole.is_integer():
+            measured.NumericValue = str(int(whole))
         if "FloatingPointValue" in measured:
             del measured.FloatingPointValue
     return item
