@@ -16,6 +16,7 @@ from echonode.cli import (
     evaluate,
     models,
     network,
+    objects,
     peers,
     quarantine,
     reference,
@@ -73,6 +74,8 @@ app.add_typer(run_group.app)
 app.add_typer(routes.app)
 app.command("request")(study.request_command)
 app.add_typer(study.app)
+app.command("objects")(objects.objects_command)
+app.add_typer(objects.app)
 app.add_typer(study.conflicts_app)
 app.add_typer(work.app)
 app.command("pause")(work.pause_command)

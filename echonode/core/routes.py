@@ -23,7 +23,9 @@ class Conditions(Section):
     mode: tuple[Mode, ...] | None = Field(
         None, description="mode from the ultrasound regions: 2d, 2d-colour, m-mode, pw, cw, tdi, 3d"
     )
-    view: tuple[str, ...] | None = Field(None, description="view: PLAX, PSAX (PSAX-MV too), A4C, A2C, A3C, A5C, any, or unknown")
+    view: tuple[str, ...] | None = Field(
+        None, description="view: PLAX, PSAX (PSAX-MV too), A4C, A2C, A3C, A5C, any, or unknown"
+    )
     stage: tuple[str, ...] | None = Field(None, description="Stage Name as the scanner writes it, any, or none")
     vendor: tuple[str, ...] | None = Field(None, description="text that the Manufacturer contains")
     calling_ae: tuple[str, ...] | None = Field(None, description="AE title of the sender")

@@ -20,6 +20,7 @@ from echonode.core.query import Level, QueryRequest, Universal
 from echonode.core.states import WorkState
 from echonode.core.text import span
 from echonode.core.work import WorkItem, WorkKind
+from echonode.flow import objects as stored_objects
 from echonode.flow.ingest import Ingest
 from echonode.flow.quarantine import resubmit
 from echonode.flow.request import request
@@ -124,6 +125,23 @@ class Console(Protocol):
 
     def refusals(self) -> list[Row]:
         """Who was refused, why, and what to do about it."""
+        ...
+
+    def objects(
+        self,
+        *,
+        study: str = "",
+        view: str = "",
+        mode: str = "",
+        confidence_min: float | None = None,
+        quality_min: float | None = None,
+        limit: int = 1000,
+    ) -> list[Row]:
+        """Stored objects by what is known of them."""
+        ...
+
+    def set_view(self, instance: str, view: str, *, by: str, name: str = "", reason: str = "") -> Row:
+        """A person's word on which view an object shows, and what was planned anew for it; `name` is who says so."""
         ...
 
 
@@ -287,6 +305,40 @@ class LocalConsole:
     def refusals(self) -> list[Row]:
         """As Console.refusals."""
         return [asdict(refusal) for refusal in self._archive.refusals.list()]
+
+    def objects(
+        self,
+        *,
+        study: str = "",
+        view: str = "",
+        mode: str = "",
+        confidence_min: float | None = None,
+        quality_min: float | None = None,
+        limit: int = 1000,
+    ) -> list[Row]:
+        """As Console.objects."""
+        return stored_objects.objects(
+            self._archive,
+            study=study,
+            view=view,
+            mode=mode,
+            confidence_min=confidence_min,
+            quality_min=quality_min,
+            limit=limit,
+        )
+
+    def set_view(self, instance: str, view: str, *, by: str, name: str = "", reason: str = "") -> Row:
+        """As Console.set_view."""
+        return stored_objects.set_view(
+            self._archive,
+            instance,
+            view,
+            routes=self._configuration.routes,
+            settings=self._configuration.node,
+            installed=self._catalogue.names(),
+            by=f"{name} ({by})" if name else by,
+            reason=reason,
+        )
 
     def _row(self, item: WorkItem, paused: set[tuple[str, str]]) -> Row:
         told = {"kind": str(item.kind), "state": str(item.state), "says": self._says(item, paused)}

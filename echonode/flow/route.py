@@ -202,7 +202,11 @@ def _vendor(facts: Facts, expected: tuple[str, ...]) -> _Observed:
 
 
 def _bound(
-    value: float | None, *, least: float | None = None, most: float | None = None, absent: str = "not told by the header"
+    value: float | None,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    absent: str = "not told by the header",
 ) -> _Observed:
     if value is None:
         return _Observed(False, absent)

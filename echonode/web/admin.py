@@ -143,6 +143,8 @@ def _table(services: Services) -> list[tuple[str, str, Job, frozenset[str]]]:
             lambda console, asked: console.resubmit(asked["number"], by=asked["by"]),
         ),
         row("GET", "/refusals", lambda console, _asked: console.refusals()),
+        row("GET", "/objects", _objects, "study", "view", "mode", "confidence_min", "quality_min", "limit"),
+        row("PUT", "/objects/{instance}/view", _set_view, "view", "name", "reason"),
     ]
 
 
@@ -183,6 +185,32 @@ def _pause(console: LocalConsole, asked: Asked) -> Any:
 def _resume(console: LocalConsole, asked: Asked) -> Any:
     console.resume(asked["kind"], asked["name"], by=asked["by"])
     return {"kind": asked["kind"], "name": asked["name"], "paused": False}
+
+
+def _objects(console: LocalConsole, asked: Asked) -> Any:
+    words = {name: _text(asked, name, "") for name in ("study", "view", "mode")}
+    bounds = {name: _share(asked, name) for name in ("confidence_min", "quality_min")}
+    return console.objects(**words, **bounds, limit=_limit(asked, 1000))
+
+
+def _set_view(console: LocalConsole, asked: Asked) -> Any:
+    return console.set_view(
+        _uid(asked["instance"]),
+        _needed(asked, "view"),
+        by=asked["by"],
+        name=_text(asked, "name", ""),
+        reason=_text(asked, "reason", ""),
+    )
+
+
+def _share(asked: Asked, name: str) -> float | None:
+    text = asked.get(name)
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BadInput(f"{name} must be a number from 0 to 1") from error
 
 
 def _text(asked: Asked, name: str, default: str) -> str:

@@ -192,6 +192,28 @@ class RemoteConsole:
         """As Console.refusals."""
         return self._rows("GET", "refusals")
 
+    def objects(
+        self,
+        *,
+        study: str = "",
+        view: str = "",
+        mode: str = "",
+        confidence_min: float | None = None,
+        quality_min: float | None = None,
+        limit: int = 1000,
+    ) -> list[Row]:
+        """As Console.objects."""
+        words = {
+            "study": study, "view": view, "mode": mode, "confidence_min": confidence_min, "quality_min": quality_min,
+            "limit": limit,
+        }  # fmt: skip
+        asked = {name: word for name, word in words.items() if word is not None and word != ""}
+        return self._rows("GET", f"objects?{urlencode(asked)}")
+
+    def set_view(self, instance: str, view: str, *, by: str, name: str = "", reason: str = "") -> Row:
+        """As Console.set_view."""
+        return self._row("PUT", f"objects/{_segment(instance)}/view", {"view": view, "name": name, "reason": reason})
+
     def close(self) -> None:
         """Close every connection."""
         self._caller.close()
