@@ -102,7 +102,12 @@ class Conflicts:
         return [Conflict(study_uid=uid, claims=tuple(claims)) for uid, claims in studies.items()]
 
     def resolve(
-        self, study_uid: str, *, keep: str, by: str = "", then: Callable[[Connection], None] | None = None
+        self,
+        study_uid: str,
+        *,
+        keep: str,
+        by: str = "",
+        then: Callable[[Connection, PatientIdentity], None] | None = None,
     ) -> PatientIdentity:
         """The study belongs to `keep`, a PatientID or a claim's digest; its runs and deliveries go on.
 
@@ -130,7 +135,7 @@ class Conflicts:
                 details={"kept": kept.digest, "claims": [row.digest for row in rows]},
             )
             if then is not None:
-                then(connection)
+                then(connection, identity)
         return identity
 
     def correct(
