@@ -252,6 +252,7 @@ def run_worker_process(folder: Path) -> None:
             catalogue=open_catalogue(configuration),
             executor=executor,
             publisher=publisher,
+            routes=routes,
             settings=settings,
             leases=leases,
             clock=time.time,

@@ -144,14 +144,14 @@ class WorkStore:
         """
         return self._change(work_id, WorkEvent.CANCEL, conn=conn, reason=reason, outcome=dict(outcome or {}))
 
-    def retry(self, work_id: str) -> WorkItem:
+    def retry(self, work_id: str, *, conn: Connection | None = None) -> WorkItem:
         """Offer an item that has ended again, with all its attempts; held when its study was put on hold since.
 
         Raises:
             NotFound: no such workitem.
             IllegalTransition: it has not ended.
         """
-        with self._database.transaction() as connection:
+        with self._within(conn) as connection:
             item = self._locked(connection, work_id)
             held = item.held or self._held_studies(connection, {item.study_uid}).get(item.study_uid)
             values = {"attempts": 0, "reason": "", "outcome": {}, "not_before": 0.0, "held": held}
@@ -173,14 +173,20 @@ class WorkStore:
                 self._apply(connection, item, event, values={"reason": reason})
         return len(items)
 
-    def get(self, work_id: str) -> WorkItem:
+    def get(self, work_id: str, *, conn: Connection | None = None) -> WorkItem:
         """The item.
 
         Raises:
             NotFound: no such workitem.
         """
-        with self._database.reading() as connection:
+        with self._database.reading() if conn is None else nullcontext(conn) as connection:
             return self._read(connection, work_id)
+
+    def open_runs(self, connection: Connection, *, study_uid: str, sop_instance_uid: str) -> Sequence[WorkItem]:
+        """Runs of that object that wait or are under way, oldest first."""
+        of_object = and_(_W.study_uid == study_uid, _W.sop_instance_uid == sop_instance_uid)
+        runs = and_(of_object, _W.kind == WorkKind.RUN, _W.state.in_(_OPEN))
+        return [_item(row) for row in connection.execute(select(WORKITEM).where(runs).order_by(_W.id))]
 
     def beginning_with(self, text: str, *, limit: int = 2) -> Sequence[WorkItem]:
         """Items whose id begins with `text`, hex digits in any case; none for an empty one."""

@@ -9,30 +9,28 @@ import hashlib
 import logging
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import BadInput, RunFailed
-from echonode.core.package import Package
 from echonode.core.ports import Clock
-from echonode.core.query import StoredInstance
 from echonode.core.received import Origin, ReceivedObject
-from echonode.core.results import Ineligible, Loop
+from echonode.core.results import Ineligible
 from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.work import WorkItem, WorkRequest
-from echonode.derive.cine import build_cine
 from echonode.derive.common import DerivedObject
 from echonode.flow.deliver import delivery_request
 from echonode.flow.ingest import Ingest
 
 LOG = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
+ON_REQUEST = frozenset({"measurements", "synthetic"})
+"""Kinds that only go to destinations that name them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +44,7 @@ class Published:
 
 
 class Publisher:
-    """Turns results into stored objects, within the caps a study."""
+    """Puts derived objects into the archive, within the caps of their study."""
 
     def __init__(
         self,
@@ -63,11 +61,17 @@ class Publisher:
         self._kinds = {destination.name: destination.kinds for destination in routes.destination}
         self._counting = threading.Lock()
 
-    def archived(self, sop_instance_uid: str, *, kind: str) -> Published | None:
-        """The object, when it is in the archive already."""
+    def now(self) -> datetime:
+        """When what is built now was made, on the node's own clock."""
+        return datetime.fromtimestamp(self._clock()).astimezone()
+
+    def archived(self, sop_instance_uid: str, *, kind: str) -> Published | Ineligible | None:
+        """The object, when it is in the archive already; a refusal when a person took it back."""
         stored = self._archive.index.instance(sop_instance_uid)
         if stored is None:
             return None
+        if stored.withdrawn:
+            return Ineligible(reason=f"the result was withdrawn: {stored.withdrawn}", code="withdrawn")
         return Published(sop_instance_uid=sop_instance_uid, series_uid=stored.series_uid, kind=kind, new=False)
 
     def over_the_caps(self, study_uid: str, *, more_bytes: int = 0) -> Ineligible | None:
@@ -83,26 +87,16 @@ class Publisher:
             return Ineligible(reason=reason, code="cap")
         return None
 
-    def publish(
-        self, loop: Loop, source: StoredInstance, *, package: Package, parameters: Mapping[str, Any], item: WorkItem
-    ) -> Published | Ineligible:
-        """Store `loop` beside `source`; a refusal when the study's caps are
-        reached or no object can be made of it.
+    def publish(self, make: Callable[[], DerivedObject], *, item: WorkItem) -> Published | Ineligible:
+        """Store what `make` builds; a refusal when no object can be made of it, its study's caps are reached, or a
+        person took it back.
 
         Raises:
-            RunFailed: the object could not be built or the archive did not take it.
+            RunFailed: the archive did not take the object.
             StorageUnavailable, OutOfStorage: not now.
         """
         try:
-            derived = build_cine(
-                Path(source.path),
-                loop,
-                package=package,
-                parameters=parameters,
-                node=self._settings.node,
-                now=datetime.fromtimestamp(self._clock()).astimezone(),
-                limits=self._settings.limits,
-            )
+            derived = make()
         except BadInput as error:
             return Ineligible(reason=str(error), code="no-object")
         if known := self.archived(derived.sop_instance_uid, kind=derived.kind):
@@ -112,7 +106,7 @@ class Publisher:
             derived.write(part)
             received = self._received(part, derived, item)
             with self._counting:
-                refusal = self.over_the_caps(source.study_uid, more_bytes=received.size)
+                refusal = self.over_the_caps(derived.study_uid, more_bytes=received.size)
                 if refusal is not None:
                     return refusal
                 self._ingest.precheck(0)
@@ -125,28 +119,30 @@ class Publisher:
             sop_instance_uid=derived.sop_instance_uid, series_uid=derived.series_uid, kind=derived.kind, new=True
         )
 
-    def deliveries(self, item: WorkItem, published: Published) -> list[WorkRequest]:
-        """One DELIVER request for each destination of the run that takes objects of that kind.
+    def deliveries(self, item: WorkItem, published: Sequence[Published]) -> list[WorkRequest]:
+        """One DELIVER request for each object and each destination of the run that takes objects of its kind.
 
-        A destination that routes.toml no longer names gets its item too: it ends as a dead letter, in plain sight.
+        A destination that routes.toml no longer names gets its items too: they end as dead letters, in plain sight.
         """
-        requests: list[WorkRequest] = []
         if item.payload.get("self_check"):
-            return requests
-        for destination in item.payload.get("deliver_to", ()):
-            kinds = self._kinds.get(destination)
-            if kinds is None or published.kind in kinds:
-                requests.append(
-                    delivery_request(
-                        destination,
-                        item,
-                        sop_instance_uid=published.sop_instance_uid,
-                        series_uid=published.series_uid,
-                        kind=published.kind,
-                        attempts=self._settings.work.delivery_attempts,
-                    )
-                )
-        return requests
+            return []
+        return [
+            delivery_request(
+                destination,
+                item,
+                sop_instance_uid=each.sop_instance_uid,
+                series_uid=each.series_uid,
+                kind=each.kind,
+                attempts=self._settings.work.delivery_attempts,
+            )
+            for destination in item.payload.get("deliver_to", ())
+            for each in published
+            if self._takes(destination, each.kind)
+        ]
+
+    def _takes(self, destination: str, kind: str) -> bool:
+        kinds = self._kinds.get(destination)
+        return kind not in ON_REQUEST if kinds is None else kind in kinds
 
     def _received(self, part: Path, derived: DerivedObject, item: WorkItem) -> ReceivedObject:
         offset = dataset_offset(part)

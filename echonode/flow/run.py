@@ -1,7 +1,7 @@
-"""Runs: claim what the executor can take, refuse what the model does not, publish what comes out.
+"""Runs: claim what the executor can take, refuse what the model does not, publish and keep what comes out.
 
-Every way a run can end is one row: COMPLETED with an object or with the reason for a refusal, offered again after a
-failure, or CANCELED with the reason when no attempt is left.
+Every way a run can end is one row: COMPLETED with objects, values or the reason for a refusal, offered again after a
+failure, or CANCELED with the reason when no attempt is left. What a model said is kept in the transaction that ends it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +18,33 @@ from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import (
     BadInput,
-    BudgetExceeded,
     EchonodeError,
     IllegalTransition,
     OutOfStorage,
     RunFailed,
     StorageUnavailable,
-    Undecodable,
-    UnreadableObject,
 )
-from echonode.core.facts import Facts
 from echonode.core.identity import new_id
-from echonode.core.package import Package
 from echonode.core.ports import Clock, Executor, RunRequest
-from echonode.core.query import StoredInstance
-from echonode.core.results import Ineligible, Loop, RunOutcome
+from echonode.core.results import Ineligible, RunOutcome
+from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.tally import Tally
 from echonode.core.work import WorkItem, WorkKind
-from echonode.derive.cine import KIND, cine_uid
-from echonode.flow.choice import Choice, choose
-from echonode.flow.contract import names_another
+from echonode.flow.conclusion import Conclusion, known, published, refused
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
+from echonode.flow.prepare import Known, Preparation, Prepared, Refused
 from echonode.flow.publish import Published, Publisher
+from echonode.flow.replan import VIEWLESS
+from echonode.flow.results import Origin, objects_of
+from echonode.flow.seen import follow
 from echonode.registry.catalogue import Catalogue
 
 LOG = logging.getLogger(__name__)
 PUBLISHERS = 2
 """Results that are encoded at once."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """A run that may start: everything that is known before a frame is decoded."""
-
-    item: WorkItem
-    facts: Facts
-    source: StoredInstance
-    choice: Choice
-    parameters: Mapping[str, Any]
-
-    @property
-    def package(self) -> Package:
-        """The model that runs."""
-        return self.choice.package
 
 
 class Runs:
@@ -78,15 +58,17 @@ class Runs:
         catalogue: Catalogue,
         executor: Executor,
         publisher: Publisher,
+        routes: RoutesFile,
         settings: NodeSettings,
         leases: Leases,
         clock: Clock,
         tally: Tally | None = None,
     ) -> None:
         self._archive, self._blobs, self._catalogue = archive, blobs, catalogue
-        self._executor, self._publisher = executor, publisher
+        self._executor, self._publisher, self._routes = executor, publisher, routes
         self._settings, self._leases, self._clock = settings, leases, clock
         self._tally = tally or Tally()
+        self._preparation = Preparation(archive=archive, catalogue=catalogue, publisher=publisher, settings=settings)
         self._ends = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
         self._open: set[str] = set()
         self._open_lock = threading.Lock()
@@ -132,50 +114,15 @@ class Runs:
 
     def _begin(self, item: WorkItem) -> None:
         try:
-            prepared = self._prepare(item)
-            if isinstance(prepared, Ineligible):
-                self._refused(item, prepared)
-            elif isinstance(prepared, Published):
-                self._finished(item, prepared, {})
-            else:
-                self._submit(prepared)
+            match self._preparation.of(item):
+                case Refused() as found:
+                    self._ended(item, refused(item, found))
+                case Known() as found:
+                    self._ended(item, known(found, at=self._clock()), found.published)
+                case prepared:
+                    self._submit(prepared)
         except Exception as error:  # noqa: BLE001  the edge of a workitem: recorded in it
             self._failed(item, error)
-
-    def _prepare(self, item: WorkItem) -> Prepared | Published | Ineligible:
-        facts = self._archive.index.facts(item.sop_instance_uid)
-        source = self._archive.index.instance(item.sop_instance_uid)
-        if facts is None or source is None:
-            raise RunFailed("the object is not stored on this node any more", transient=False)
-        if facts.derived:
-            return Ineligible(reason="echonode made this object itself; results are never run again", code="derived")
-        if names_another(facts, patient_id=source.patient_id):
-            reason = "the object names another patient than the one that its study was decided to be of"
-            return Ineligible(reason=reason, code="identity")
-        payload = item.payload
-        choice = choose(
-            [payload["model"], *payload.get("fallback", ())],
-            task=payload["task"],
-            facts=facts,
-            catalogue=self._catalogue,
-            settings=self._settings,
-        )
-        if isinstance(choice, Ineligible):
-            return choice
-        package = choice.package
-        parameters = dict(item.payload.get("parameters", {}))
-        limits = self._settings.limits
-        try:
-            uid = cine_uid(Path(source.path), package=package, parameters=parameters, limits=limits)
-        except (Undecodable, BudgetExceeded, UnreadableObject) as error:
-            return Ineligible(reason=str(error), code="undecodable")
-        known = self._publisher.archived(uid, kind=KIND)
-        if known is not None:
-            return known
-        over = self._publisher.over_the_caps(source.study_uid)
-        if over is not None:
-            return over
-        return Prepared(item=item, facts=facts, source=source, choice=choice, parameters=parameters)
 
     def _submit(self, prepared: Prepared) -> None:
         item, run_id = prepared.item, new_id()
@@ -188,7 +135,7 @@ class Runs:
                 run_id=run_id,
                 task=prepared.package.task,
                 package=prepared.package.folder,
-                source=Path(prepared.source.path),
+                source=Path(prepared.decoded.path),
                 spool=spool,
                 parameters=prepared.parameters,
                 facts=prepared.facts.as_dict(),
@@ -224,56 +171,77 @@ class Runs:
             ran |= {"model": package.name, "instead_of": prepared.choice.instead_of, "because": prepared.choice.because}
         if outcome.details.get("package_digest", package.digest) != package.digest:
             raise RunFailed("the model package changed while the run was under way")
-        if outcome.refusal is not None:
-            self._refused(item, outcome.refusal, ran)
+        if not outcome.results:
+            raise RunFailed("the model gave nothing", transient=False)
+        now = self._archive.work.get(item.id)
+        if now.state is not WorkState.IN_PROGRESS or now.lease_owner != self._leases.owner:
+            LOG.info("a run is not wanted any more", extra=_named(item))
+            self._leases.drop(item.id)
             return
-        loops = [result for result in outcome.results if isinstance(result, Loop)]
-        if len(loops) != 1 or len(outcome.results) != 1:
-            given = ", ".join(type(result).__name__ for result in outcome.results) or "nothing"
-            raise RunFailed(f"the model gave {given}, and one Loop can be published", transient=False)
-        if self._archive.work.get(item.id).held is not None:
-            # Two patients in one study since the run began: whose loop it is must be known before it is stored.
+        if now.held is not None or self._known_otherwise(prepared):
+            # Two patients in one study since the run began: whose loop it is must be known before it is stored. And what
+            # was read of another view than the one that is known now is read again.
             self._leases.drop(item.id)
             self._archive.work.release(item.id, owner=self._leases.owner)
+            self.changed.set()
             return
-        published = self._publisher.publish(
-            loops[0], prepared.source, package=package, parameters=prepared.parameters, item=item
+        study = self._archive.studies.state(prepared.source.study_uid)
+        revision = study.revision if study is not None else 0
+        origin = Origin(
+            source=Path(prepared.source.path),
+            package=package,
+            parameters=prepared.parameters,
+            node=self._settings.node,
+            limits=self._settings.limits,
+            now=self._publisher.now(),
+            revision=revision,
+            patient=study.decided_patient if study is not None else None,
         )
-        if isinstance(published, Ineligible):
-            self._refused(item, published, ran)
-        else:
-            self._finished(item, published, ran)
+        answers = [self._publisher.publish(make, item=item) for make in objects_of(outcome.results, origin)]
+        objects = [answer for answer in answers if isinstance(answer, Published)]
+        refusals = [answer for answer in answers if isinstance(answer, Ineligible)]
+        conclusion = published(
+            prepared, (*outcome.results, *refusals), objects, ran=ran, revision=revision, at=self._clock()
+        )
+        self._ended(item, conclusion, objects)
 
-    def _finished(self, item: WorkItem, published: Published, ran: Mapping[str, Any]) -> None:
-        """Record the object and queue its deliveries, in one transaction."""
-        outcome = {
-            "result": "published",
-            "kind": published.kind,
-            "sop_instance_uid": published.sop_instance_uid,
-            "new": published.new,
-            **ran,
-        }
-        deliveries = self._publisher.deliveries(item, published)
-        self._ended(item, outcome, event="published", deliveries=deliveries)
+    def _known_otherwise(self, prepared: Prepared) -> bool:
+        """Whether the object counts as another view or mode than when the run began."""
+        facts = self._archive.index.facts(prepared.facts.sop_instance_uid)
+        if facts is None or prepared.package.task in VIEWLESS:
+            return False
+        return (facts.view, facts.mode) != (prepared.facts.view, prepared.facts.mode)
 
-    def _refused(self, item: WorkItem, refusal: Ineligible, ran: Mapping[str, Any] | None = None) -> None:
-        outcome = {"result": "refused", "reason": refusal.reason, "code": refusal.code, **(ran or {})}
-        self._ended(item, outcome, event="run refused")
-
-    def _ended(self, item: WorkItem, outcome: Mapping[str, Any], *, event: str, deliveries: Any = ()) -> None:
-        owner = self._leases.owner
+    def _ended(self, item: WorkItem, conclusion: Conclusion, objects: Sequence[Published] = ()) -> None:
+        """Record what came out, keep what was said, queue deliveries and plan what follows, in one transaction."""
+        owner, outcome = self._leases.owner, conclusion.outcome
+        deliveries = self._publisher.deliveries(item, objects)
         try:
             with self._archive.transaction() as connection:
                 self._archive.work.finish(item.id, owner=owner, outcome=outcome, conn=connection)
+                if conclusion.reading is not None:
+                    self._archive.readings.put(connection, conclusion.reading)
                 self._archive.work.enqueue(connection, deliveries)
-                self._audit(connection, item, event, dict(outcome) | {"deliver_to": [d.queue for d in deliveries]})
+                details = dict(outcome) | {"deliver_to": [each.queue for each in deliveries]}
+                self._audit(connection, item, conclusion.event, details)
+                follow(
+                    self._archive,
+                    connection,
+                    item,
+                    conclusion,
+                    routes=self._routes,
+                    settings=self._settings,
+                    installed=self._catalogue.names,
+                )
         except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
         else:
             self._count(item, outcome)
         self._leases.drop(item.id)
         self.changed.set()
-        LOG.info(event, extra=_named(item) | {"result": outcome["result"], "reason": outcome.get("reason", "")})
+        LOG.info(
+            conclusion.event, extra=_named(item) | {"result": outcome["result"], "reason": outcome.get("reason", "")}
+        )
 
     def _failed(self, item: WorkItem, error: Exception) -> None:
         reason = str(error) if isinstance(error, EchonodeError) else f"{type(error).__name__}: {error}"
@@ -309,7 +277,7 @@ class Runs:
         self._tally.count("runs", item.queue, outcome["result"])
         if "seconds" in outcome:
             self._tally.observe("run_seconds", item.queue, seconds=outcome["seconds"])
-        if outcome["result"] == "published":
+        if outcome["result"] in ("published", "read"):
             self._tally.now("last_result_timestamp_seconds", item.queue)
             # a run is planned in the transaction that stores its loop
             self._tally.observe("store_to_result_seconds", item.queue, seconds=self._clock() - item.created_at)

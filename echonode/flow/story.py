@@ -14,6 +14,7 @@ from echonode.core.query import StoredInstance
 from echonode.core.routes import RoutesFile
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
+from echonode.flow.results import line_of
 from echonode.flow.route import RouteExplanation, explain
 
 MOST_ITEMS = 100_000
@@ -21,7 +22,8 @@ MOST_ITEMS = 100_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStory:
-    """One run: its workitem, in one line what became of it, its object's UID when there is one, and its deliveries."""
+    """One run: its workitem, in one line what became of it, its first object's UID when there is one, and the deliveries
+    of all its objects."""
 
     item: WorkItem
     says: str
@@ -114,19 +116,23 @@ def says(item: WorkItem) -> str:
             return "waits"
         case WorkState.IN_PROGRESS:
             return f"in progress, attempt {item.attempts} of {item.max_attempts}"
+        case WorkState.CANCELED if outcome.get("result") == "superseded":
+            return line_of(outcome)
         case WorkState.CANCELED:
             return f"given up: {item.reason}"
-    if outcome.get("result") == "refused":
-        return f"refused: {outcome.get('reason', '')}"
     if outcome.get("result") == "delivered":
         return f"delivered to {outcome.get('destination', item.queue)}"
-    return f"made {outcome.get('kind', 'a result')}"
+    return line_of(outcome)
 
 
 def _run(item: WorkItem, deliveries: Mapping[str, list[WorkItem]]) -> RunStory:
     result = str(item.outcome.get("sop_instance_uid", ""))
+    made = [str(each["uid"]) for each in item.outcome.get("objects", ())] or [result]
     return RunStory(
-        item=item, says=says(item), result_uid=result, deliveries=tuple(deliveries.get(result, ())) if result else ()
+        item=item,
+        says=says(item),
+        result_uid=result,
+        deliveries=tuple(each for uid in made if uid for each in deliveries.get(uid, ())),
     )
 
 

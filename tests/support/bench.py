@@ -141,6 +141,7 @@ class Bench:
             catalogue=self.catalogue,
             executor=self.executor,
             publisher=self.publisher,
+            routes=self.routes,
             settings=self.settings,
             leases=self.leases,
             clock=self.clock,
