@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from echonode.cli.options import existing
 from echonode.cli.screen import Column, console, quiet_logs, say, show_json, show_rows
 from echonode.core.errors import BadInput
 
 app = typer.Typer(name="data", help="Loops into data sets to learn from.", no_args_is_help=True)
 
+SPLITS = ("training", "validation", "testing")
 _SIZE = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 
 
@@ -104,6 +106,83 @@ def slow_motion_command(
     say(
         f"{out}: {sum(content['clips'].values())} clips; {len(content['left_out'])} files left out, named in its manifest"
     )
+
+
+class Preparation(StrEnum):
+    """How pictures become squares."""
+
+    CLINICAL = "clinical"
+    PUBLISHED = "published"
+
+
+@app.command("camus")
+def camus_command(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data", metavar="TEXT", help="A folder of CAMUS, pictures beside label maps, or phantom:N@SEED."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the tree.")],
+    test: Annotated[
+        list[str] | None, typer.Option("--test-data", metavar="TEXT", help="Held out as a whole; else a share is.")
+    ] = None,
+    side: Annotated[int, typer.Option(help="Pixels of a picture's side.")] = 256,
+    preparation: Annotated[
+        Preparation, typer.Option(help="published samples both axes by index, as the authors did.")
+    ] = Preparation.CLINICAL,
+    repeats: Annotated[int, typer.Option(min=0, help="Further label maps of each, changed in shape.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides split and changes.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Apical pictures with label maps of the left heart, at end-diastole and end-systole, as a tree to learn from."""
+    quiet_logs()
+    from echonode.core.task import installed_tasks, resolve
+
+    tools = installed_tasks()["segmentation"].tools
+    order = resolve(tools["tree-order"])(
+        data=tuple(data), out=out, test_data=tuple(test or ()), side=side, preparation=preparation.value,
+        repeats=repeats, seed=seed,
+    )  # fmt: skip
+    screen = console(stderr=True)
+
+    def told(done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            screen.print(f"{done} of {total}", markup=False, highlight=False)
+
+    content = resolve(tools["tree"])(order, told=told)
+    if as_json:
+        show_json(content)
+        return
+    rows = [{"view": view, **counts} for view, counts in sorted(content["pictures"].items())]
+    rows = [dict.fromkeys(SPLITS, 0) | row for row in rows]
+    columns = [Column(split, split, right=True) for split in SPLITS]
+    show_rows(rows, (Column("view", "view"), *columns))
+
+
+@app.command("synthetic")
+def synthetic_command(
+    samples: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What `run synthesis --tree` wrote, or folders of it.")
+    ],
+    tree: Annotated[
+        Path, typer.Option(metavar="DIR", help="The tree of `data camus`: its testing pictures are the test.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the data set.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Synthetic pictures and their label maps as a data set to train segmentation on, tested on pictures that are not."""
+    quiet_logs()
+    from echonode.core.task import installed_tasks, resolve
+
+    counts = resolve(installed_tasks()["segmentation"].tools["collect"])(
+        existing(samples), tree=existing(tree), out=out
+    )
+    if as_json:
+        show_json(counts)
+        return
+    show_rows([{"split": split, "pictures": count} for split, count in counts.items()],
+              (Column("split", "split"), Column("pictures", "pictures", right=True)))  # fmt: skip
 
 
 def _size(text: str, option: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,17 +78,19 @@ def checked_codes(labels: ArrayLike, codes: int) -> Codes:
     return values.astype(np.uint8)
 
 
-def is_simulated(tree: Path) -> bool:
-    """Whether the pictures of a tree show simulated hearts alone, as its tree.json says.
+def origin_of(tree: Path) -> dict[str, Any]:
+    """What tree.json says of a tree's pictures: `simulated`, and where it tells it `origin` in words; empty without one.
 
     Raises:
         BadInput: that file cannot be read.
     """
     file = tree / TREE_FILE
     if not file.is_file():
-        return False
+        return {}
     try:
-        return bool(json.loads(file.read_text(encoding="utf-8"))["simulated"])
+        content = json.loads(file.read_text(encoding="utf-8"))
+        told = {"origin": str(content["source"])} if "source" in content else {}
+        return {"simulated": bool(content["simulated"]), **told}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{file}: is no description of a tree: {error}") from error
 

@@ -14,6 +14,9 @@ TASK = TaskSpec(
     parity="echonode.tasks.segmentation.parity:check",
     tools={
         "read": "echonode.tasks.common.reading:read",
+        "tree": "echonode.tasks.segmentation.tree:write_tree",
+        "tree-order": "echonode.tasks.segmentation.tree:Order",
+        "collect": "echonode.tasks.segmentation.tree:collect",
         "biplane": "echonode.tasks.segmentation.ventricle:biplane",
     },
     level="instance",

@@ -25,7 +25,7 @@ from echonode.core.errors import BadInput
 from echonode.phantom.acquire import Acquisition
 from echonode.phantom.cohort import LoopPlan
 from echonode.phantom.tissue import CAVITY, Label
-from echonode.tasks.common.camus import CAMUS_CODES, checked_codes
+from echonode.tasks.common.camus import CAMUS_CODES, checked_codes, origin_of
 from echonode.tasks.segmentation.pictures import SUFFIXES, files_of, read_pictures
 from echonode.tasks.segmentation.prepare import View, clinical_view, published_picture, with_loop
 from echonode.training.dataset import Candidate, DatasetManifest, Item, Split, split_named
@@ -115,6 +115,7 @@ def _camus(root: Path, found: Sequence[Path]) -> Iterator[Candidate]:
 
 
 def _beside(root: Path, images: Path, maps: Path) -> Iterator[Candidate]:
+    origin = origin_of(root)
     for picture in sorted(images.rglob("*")):
         if not picture.name.lower().endswith(SUFFIXES) or not picture.is_file():
             continue
@@ -129,7 +130,8 @@ def _beside(root: Path, images: Path, maps: Path) -> Iterator[Candidate]:
         phase = next((word for word in ("ED", "ES") if f"_{word}" in picture.stem), None)
         yield Candidate(
             key=place, patient=picture.stem.partition("_")[0], files=(*files_of(picture), *files_of(truth)), split=split,
-            labels={"view": view, "phase": phase, "picture": picture.name, "truth": truth.name},
+            labels={"view": view, "phase": phase, "picture": picture.name, "truth": truth.name}
+            | origin,
         )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ diffusion is made for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates, zoom
 
 from echonode.core.errors import BadInput
-from echonode.tasks.common.camus import TREE_FILE, VIEWS, camus_codes, sector_codes, subsampled
+from echonode.tasks.common.camus import TREE_FILE, camus_codes, origin_of, sector_codes, subsampled
 from echonode.tasks.segmentation.dataset import (
     clip_of,
     layout,
@@ -33,12 +33,13 @@ from echonode.tasks.segmentation.dataset import (
 )
 from echonode.tasks.segmentation.prepare import View, clinical_view
 from echonode.training.arguments import TrainingArguments
-from echonode.training.dataset import DatasetManifest, Item, Split
+from echonode.training.dataset import Candidate, DatasetManifest, Item, Split
 from echonode.training.sources import dataset_of, study_of
 
 FOLDERS: Final = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "testing"}
 PICTURES, MAPS, SECTORS = "images", "annotations", "sector_annotations"
 VIEW_NAMES: Final = {"A4C": "4CH", "A2C": "2CH"}
+FIRST_PATIENTS: Final = 50
 BEAT_FRAMES: Final = 8  # of a simulated beat, the largest and the smallest cavity are taken
 PART: Final = 0.6  # of a scanner's raster that loops are simulated at
 CONTROL_POINTS: Final = 10
@@ -98,7 +99,8 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
     asked = TrainingArguments(
         task="segmentation", data=order.data, test_data=order.test_data, out=order.out, seed=order.seed
     )
-    data = dataset_of(asked, name="segmentation-tree", layout=layout)
+    read = _authors_splits if order.preparation == "published" else layout
+    data = dataset_of(asked, name="segmentation-tree", layout=read)
     order.out.mkdir(parents=True, exist_ok=True)
     counts: dict[str, dict[str, int]] = {}
     chance = np.random.default_rng(order.seed)
@@ -124,10 +126,11 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
     return content
 
 
-def collect(samples: Path, *, test: Path, out: Path) -> dict[str, int]:
+def collect(samples: Path, *, tree: Path, out: Path) -> dict[str, int]:
     """Synthetic pictures and their label maps as a data set for segmentation: what diffusion wrote below `samples` (one
-    folder, or one a view, each with samples/ and labels/) for training and validation, and the testing pictures of the
-    tree `test`; sector codes become CAMUS codes. How many pictures each split has.
+    folder, or one a view, each with samples/ and labels/) for training, and for validation where the tree `tree` has a
+    map of that name there; the testing pictures are that tree's. Sector codes become CAMUS codes. How many pictures
+    each split has.
 
     Raises:
         BadInput: the folder has something in it, a picture without its map, or nothing there.
@@ -135,23 +138,37 @@ def collect(samples: Path, *, test: Path, out: Path) -> dict[str, int]:
     if out.exists() and any(out.iterdir()):
         raise BadInput(f"{out}: is not empty; a data set needs a new folder")
     counts = {"training": 0, "validation": 0, "testing": 0}
+    simulated, models = True, set[str]()
+    held_out = {each.name for each in tree.rglob(f"*{SECTORS}/validation/*.png")}
     for folder in sorted(each.parent for each in samples.rglob("samples") if each.is_dir()):
         for picture in sorted((folder / "samples").glob("*.png")):
             codes = folder / "labels" / picture.name
             if not codes.is_file():
                 raise BadInput(f"{picture}: has no label map {codes.name} in labels/")
-            split = "validation" if "_validation" in picture.stem else "training"
-            grey = np.asarray(Image.open(picture).convert("L"))
+            split = "validation" if picture.name in held_out else "training"
+            with Image.open(picture) as image:
+                grey, told = np.asarray(image.convert("L")), str(image.info.get("echonode", "{}"))
+            provenance = json.loads(told)
+            simulated = simulated and provenance.get("simulated") is True
+            models |= {str(provenance["model"])[:16]} if "model" in provenance else set()
             _save(out / PICTURES / split / picture.name, grey)
             _save(out / MAPS / split / picture.name, camus_codes(np.asarray(Image.open(codes).convert("L"))))
             counts[split] += 1
-    for picture in sorted(test.rglob(f"{PICTURES}/testing/*.png")):
+    for picture in sorted(tree.rglob(f"{PICTURES}/testing/*.png")):
         codes = picture.parents[2] / MAPS / "testing" / picture.name
         _save(out / PICTURES / "testing" / picture.name, np.asarray(Image.open(picture).convert("L")))
         _save(out / MAPS / "testing" / picture.name, np.asarray(Image.open(codes).convert("L")))
         counts["testing"] += 1
     if not counts["training"] or not counts["testing"]:
-        raise BadInput(f"{samples} and {test}: {counts['training']} synthetic and {counts['testing']} test pictures")
+        raise BadInput(f"{samples} and {tree}: {counts['training']} synthetic and {counts['testing']} test pictures")
+    words = f"{counts['training']} synthetic pictures by model {', '.join(sorted(models)) or 'unknown'}"
+    content = {
+        "source": words,
+        "simulated": simulated and origin_of(tree).get("simulated") is True,
+        "synthetic": True,
+        "pictures": counts,
+    }
+    (out / TREE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return counts
 
 
@@ -184,6 +201,14 @@ def _bent(side: int, chance: np.random.Generator, *, farthest: float) -> NDArray
     coarse[:, :, (0, -1)] = 0
     steps = side / CONTROL_POINTS
     return np.stack([zoom(part, steps, order=3, grid_mode=True, mode="nearest", prefilter=False) for part in coarse])
+
+
+def _authors_splits(path: Path) -> Iterator[Candidate]:
+    """As `layout`; of CAMUS's training patients the first fifty are for validation, as the authors have it."""
+    for each in layout(path):
+        name = each.patient.removeprefix("camus/patient")
+        first = each.key.startswith("camus/") and name.isdigit() and int(name) <= FIRST_PATIENTS
+        yield replace(each, split=Split.VALIDATION) if first and each.split is Split.TRAIN else each
 
 
 def _labelled(item: Item, data: DatasetManifest, order: Order, number: int) -> Iterator[Labelled]:
@@ -246,8 +271,3 @@ def _write(folder: Path, split: str, each: Labelled, *, maps_alone: bool = False
 def _save(path: Path, values: Bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.ascontiguousarray(values)).save(path, format="png")
-
-
-def views_below(folder: Path) -> Sequence[str]:
-    """The views that a tree has."""
-    return [view for view in VIEWS if (folder / view).is_dir()]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from echonode.core.errors import BadInput
-from echonode.tasks.common.camus import SECTOR_CODES, VIEWS, checked_codes, is_simulated
+from echonode.tasks.common.camus import SECTOR_CODES, VIEWS, checked_codes, origin_of
 from echonode.tasks.common.checkpoint import checked_state, load_published, load_weights, shapes_of
 from echonode.tasks.synthesis.blocks import Labels
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
@@ -45,7 +45,7 @@ from echonode.tasks.synthesis.samplers import DPM_SOLVER, walk
 from echonode.tasks.synthesis.schedule import noise_schedule
 from echonode.training.arguments import TrainingArguments, TrainingResult
 from echonode.training.batches import batches, in_turn
-from echonode.training.dataset import Candidate, DatasetManifest, Item, Split, split_named
+from echonode.training.dataset import LOCKED_TEST, Candidate, DatasetManifest, Item, Split, split_named
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
@@ -133,7 +133,7 @@ def layout(path: Path) -> Iterator[Candidate]:
     Raises:
         BadInput: it is no such tree, or a picture has no map.
     """
-    found, simulated = False, is_simulated(path)
+    found, origin = False, origin_of(path)
     for view in VIEWS:
         for split in ("training", "validation", "testing"):
             for picture in sorted((path / view / "images" / split).glob("*.png")):
@@ -144,7 +144,7 @@ def layout(path: Path) -> Iterator[Candidate]:
                 patient, _, _ = picture.stem.partition("_")
                 yield Candidate(
                     key=f"{view}/{split}/{picture.stem}", patient=patient, files=(picture, truth),
-                    split=split_named(split), labels={"view": view, "simulated": simulated},
+                    split=split_named(split), labels={"view": view, **origin},
                 )  # fmt: skip
     if not found:
         raise BadInput(f"--data {path}: a tree that `echonode data camus` writes is expected")
@@ -355,7 +355,11 @@ def published(
 
 def _learned_from(run: Run) -> str:
     assert run.dataset is not None
-    return f"pictures and label maps of {run.dataset.source}"
+    origins = {str(item.labels.get("origin", "")) for item in run.dataset.items}
+    told = "; ".join(sorted(each for each in origins if each)) or run.dataset.learned_from
+    return f"pictures and label maps of {told.partition(LOCKED_TEST)[0]}" + (
+        ", no patient" if run.dataset.simulated else ""
+    )
 
 
 def first_weights(path: Path, network: SdmUnet) -> dict[str, torch.Tensor]:

@@ -41,7 +41,7 @@ from echonode.tasks.segmentation.evaluate.tables import figures_of, metrics_of, 
 from echonode.tasks.segmentation.net import ARCHITECTURES
 from echonode.tasks.segmentation.runner import ROLE, Refinement, SegmentationRunner, open_runner
 from echonode.training.arguments import Evaluation, EvaluationArguments, TrainingArguments, TrainingResult
-from echonode.training.dataset import DatasetManifest, Item, Split
+from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Item, Split
 from echonode.training.options import with_options
 from echonode.training.publish import publish
 from echonode.training.run import Run
@@ -341,6 +341,10 @@ def _digest(network: Network) -> str:
 
 def _learned_from(run: Run, arguments: TrainingArguments) -> str:
     assert run.dataset is not None
+    origins = sorted({str(item.labels["origin"]) for item in run.dataset.items if "origin" in item.labels})
+    if origins:
+        told = "; ".join(origins).partition(LOCKED_TEST)[0]
+        return told + (", of simulated hearts, no patient" if run.dataset.simulated else "")
     if run.dataset.simulated:
         return f"simulated hearts of echonode's phantom ({', '.join(arguments.data)}), no patient"
     return run.dataset.source.partition("; locked test")[0]

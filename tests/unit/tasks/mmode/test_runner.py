@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from echonode.core.clip import Clip, Mode, Region
-from echonode.core.results import Ineligible, LabelMap, Measurement, Result
+from echonode.core.results import Details, Ineligible, LabelMap, Measurement, Picture, Result
 from echonode.tasks.mmode.networks import Networks, Sampling
 from echonode.tasks.mmode.runner import MModeRunner, Settings
 from tests.support.mmode import (
@@ -101,13 +102,15 @@ def test_uncalibrated_strip_is_refused() -> None:
 
 def test_bad_stretches_are_not_averaged() -> None:
     """Nothing good gives a refusal, not a zero."""
-    (refused,) = _run(_runner(logits=(-3.0,)), **MOUSE)
+    refused, *beside = _run(_runner(logits=(-3.0,)), **MOUSE)
+    assert [type(one) for one in beside] == [Picture, Details]
     assert isinstance(refused, Ineligible)
     assert refused.code == "quality"
 
 
 def test_classifiers_alone_say_how_much_is_good() -> None:
-    (share,) = _run(_runner(segmenter=False), **MOUSE)
+    share, *beside = _run(_runner(segmenter=False), **MOUSE)
+    assert [type(one) for one in beside] == [Picture, Details]
     assert isinstance(share, Measurement)
     assert share.value == 1.0
 
@@ -126,7 +129,29 @@ def test_published_way_reads_the_same_heart_with_its_own_arithmetic() -> None:
     assert examination.beats == ()
 
 
-def test_samples_give_an_uncertainty() -> None:
+def test_samples_of_the_network_are_no_accuracy() -> None:
+    """How much dropout moves a value says nothing of how far it is from the truth: only a locked test does."""
     results = _run(_runner(), mode="mc", **MOUSE)
     found = [result for result in results if isinstance(result, Measurement)]
-    assert [result for result in found if result.uncertainty is not None]
+    assert [result for result in found if any("dropout" in note for note in result.notes)]
+    assert [result.uncertainty for result in found] == [None] * len(found)
+
+
+def test_what_is_measured_says_how() -> None:
+    """Number of beats, timing, edges and spread stand beside each value; a picture and the table of beats go with it."""
+    results = _run(_runner(), **MOUSE)
+    found = {result.concept.value: result for result in results if isinstance(result, Measurement)}
+    lvid = found["29436-3"]
+    assert lvid.derivation is not None and lvid.derivation.value == "373098007"
+    assert lvid.repeatability is not None
+    words = " ".join(lvid.notes)
+    assert f"mean over {lvid.count} beat" in words
+    assert "no ECG was read: end-diastole at the largest diameter" in words
+    assert "inner edge to inner edge" in words
+    assert "fewer than 3" in words, "the strip shows two beats, and says so"
+    assert found["18043-0"].method is not None and found["18043-0"].method.value == "125209"
+    (picture,) = (result for result in results if isinstance(result, Picture))
+    assert picture.pixels.dtype == np.uint8 and not picture.synthetic
+    assert picture.pixels.shape[1] <= 1024
+    (details,) = (result for result in results if isinstance(result, Details))
+    assert json.loads(json.dumps(details.values))["beats"][0]["lvid_d_mm"] == pytest.approx(5.0, abs=0.06)

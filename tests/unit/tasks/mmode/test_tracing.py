@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from echonode.core.clip import Clip, Mode, Region
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
-from echonode.core.results import Ineligible, LabelMap, Measurement, Result
+from echonode.core.results import Details, Ineligible, LabelMap, Measurement, Picture, Result
+from echonode.tasks.common.uncertainty import Limits
 from echonode.tasks.mmode.compact import JUDGED, Judge, Tracer
 from echonode.tasks.mmode.compact_networks import CompactNetworks, Trace
 from echonode.tasks.mmode.grid import gridded, network_picture
@@ -88,6 +90,63 @@ def test_diameters_are_read_at_the_r_wave_and_at_end_systole() -> None:
     assert found["18026-5"].unit.value == "mL"
 
 
+def test_mass_and_relative_wall_follow_from_the_walls() -> None:
+    """The cube formula in cm and g; without a wall there is neither."""
+    found = {one.concept.value: one for one in _run(_runner(Answers())) if isinstance(one, Measurement)}
+    expected = 0.8 * 1.04 * ((5.0 + 1.0 + 1.1) ** 3 - 5.0**3) + 0.6
+    assert found["18087-7"].value == pytest.approx(expected, rel=0.05)
+    assert found["18087-7"].unit.value == "g"
+    assert found["RWT"].value == pytest.approx(2 * 11 / 50, abs=0.02)
+
+    class Wide(Answers):
+        """A tracer that does not see the posterior wall's outer border."""
+
+        def trace(self, grid: Any) -> Trace:
+            trace = super().trace(grid)
+            trace.spread[3] = 99.0
+            return trace
+
+    found = {one.concept.value: one for one in _run(_runner(Wide())) if isinstance(one, Measurement)}
+    assert "29436-3" in found
+    assert not {"18152-9", "18087-7", "RWT"} & set(found)
+
+
+def test_a_value_of_few_beats_says_so_and_an_irregular_rhythm_asks_for_more() -> None:
+    """A strip of two seconds cannot show three beats: the value is given with its number, never silently."""
+    waves = [60, 290, 420]
+    clip = Clip(frames=_with_ecg(waves)[None], times_ms=np.zeros(1), regions=(REGION,), mode=Mode.M_MODE)
+    found = _runner(Answers()).examine(clip, {"species": "human"}, lambda done, total: None)
+    assert not isinstance(found, Ineligible)
+    assert found.averaged.needed == 5
+    assert found.averaged.note is not None
+    assert "fewer than 5 complete beats (R-R varies by" in found.averaged.note
+    regular = _runner(Answers()).examine(_clip(), {"species": "human"}, lambda done, total: None)
+    assert not isinstance(regular, Ineligible)
+    assert (regular.averaged.needed, regular.averaged.complete, regular.averaged.note) == (3, 3, None)
+
+
+def test_limits_of_the_locked_test_stand_beside_a_value() -> None:
+    plain = Networks(segmenter=None, judges=(), device=torch.device("cpu"), sampling=Sampling())
+    usual = Settings(preparation="clinical", mode="reference", species=None, body_mass=None)
+    limits = {"lvid_d": Limits(half_width=1.4, basis="95 % limits, 1.96 x RMSE on 100 sweeps, locked")}
+    runner = MModeRunner(plain, usual=usual, species=["human"], compact=Answers(), limits=limits)
+    found = {one.concept.value: one for one in _run(runner) if isinstance(one, Measurement)}
+    assert found["29436-3"].uncertainty == 1.4
+    assert "locked" in found["29436-3"].uncertainty_basis
+    assert found["29438-9"].uncertainty is None
+
+
+@pytest.mark.parametrize("sign", [(-1, 1), (1, -1), (-1, -1)])
+def test_an_axis_that_runs_backwards_has_the_same_size(sign: tuple[int, int]) -> None:
+    """Physical Delta may be negative; a diameter is not."""
+    region = replace(REGION, delta_x=sign[0] * SECONDS, delta_y=sign[1] * MILLIMETRES / 10)
+    clip = Clip(frames=_clip().frames, times_ms=np.zeros(1), regions=(region,), mode=Mode.M_MODE)
+    (results,) = _runner(Answers()).run([clip], [{"species": "human"}], lambda done, total: None)
+    found = {one.concept.value: one.value for one in results if isinstance(one, Measurement)}
+    assert found["29436-3"] == pytest.approx(50, abs=0.6)
+    assert found["8867-4"] == pytest.approx(75, abs=0.5)
+
+
 def test_the_cavity_is_drawn_where_it_lies() -> None:
     (labels,) = (one for one in _run(_runner(Answers())) if isinstance(one, LabelMap))
     high = labels.labels[0].sum(axis=0) * MILLIMETRES
@@ -99,9 +158,12 @@ def test_the_cavity_is_drawn_where_it_lies() -> None:
 def test_off_the_lv_level_there_is_a_reason_and_no_diameter(level: str, words: str) -> None:
     """A diameter at the mitral level looks like one of the ventricle and is none."""
     runner = _runner(Answers(level=level))
-    (refusal,) = _run(runner)
+    rate, refusal, *beside = _run(runner)
+    assert isinstance(rate, Measurement)
+    assert rate.value == pytest.approx(75, abs=0.5)
     assert isinstance(refusal, Ineligible)
     assert refusal.code == "level"
+    assert [type(one) for one in beside] == [Picture, Details]
     assert words in refusal.reason
     _, details = read(runner, _clip(), {"species": "human"}, lambda done, total: None)
     assert details["level"] == level
@@ -114,7 +176,7 @@ def test_beats_in_bad_stretches_do_not_count() -> None:
     examination = bad.examine(_clip(), {"species": "human"}, lambda done, total: None)
     assert not isinstance(examination, Ineligible)
     assert [beat.good for beat in examination.beats] == [True, False, True, True]
-    (refusal,) = _run(_runner(Answers(bad=(0.0, 3.0))))
+    refusal, *_ = _run(_runner(Answers(bad=(0.0, 3.0))))
     assert isinstance(refusal, Ineligible)
     assert refusal.code == "quality"
 
@@ -181,7 +243,9 @@ def test_r_waves_are_read_from_a_coloured_ecg() -> None:
     found = runner.examine(clip, {"species": "human"}, lambda done, total: None)
     assert not isinstance(found, Ineligible)
     assert found.heart_rate == pytest.approx(60 / (215 * SECONDS), abs=0.5)
-    assert [beat.diastole.column for beat in found.beats] == pytest.approx([90, 300, 520], abs=2)
+    assert [beat.wave for beat in found.beats] == pytest.approx([90, 300, 520], abs=2)
+    for beat, wave in zip(found.beats, waves, strict=True):
+        assert 2 <= wave - beat.diastole.column <= 12, "end-diastole is where QRS begins, before the R wave"
     motion = runner.examine(clip, {"species": "human", "ecg": False}, lambda done, total: None)
     assert not isinstance(motion, Ineligible)
     assert motion.heart_rate == pytest.approx(75, abs=0.5)

@@ -1,0 +1,103 @@
+"""The tree that diffusion learns from, and the data set that segmentation learns from: codes, splits, and what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from echonode.core.errors import BadInput
+from echonode.tasks.common.camus import VIEWS, sector_codes
+from echonode.tasks.segmentation.tree import Labelled, Order, changed, collect, write_tree
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tree") / "tree"
+    write_tree(Order(data=("phantom:4@71",), test_data=("phantom:1@72",), out=out, side=64, repeats=1))
+    return out
+
+
+def test_every_picture_has_its_codes_in_both_spellings(tree: Path) -> None:
+    """A label in the other spelling is another structure, and nothing in the files would tell."""
+    found = sorted(tree.glob("*/images/*/*.png"))
+    assert {path.parents[2].name for path in found} == set(VIEWS)
+    for picture in found:
+        split, folder = picture.parent.name, picture.parents[2]
+        codes = read(folder / "annotations" / split / picture.name)
+        sector = read(folder / "sector_annotations" / split / picture.name)
+        assert codes.max() <= 3
+        assert sector.max() <= 4
+        inside = sector > 0
+        assert np.array_equal(sector_codes(np.where(inside, codes, 0), inside), sector)
+        assert (codes == 1).sum() > 40
+        assert read(picture)[~inside].max() <= 8
+
+
+def test_systole_is_smaller_than_diastole(tree: Path) -> None:
+    """Phases the wrong way round would teach the network the wrong hearts under the right names."""
+    for diastole in tree.glob("4CH_ED/annotations/*/*.png"):
+        systole = tree / "4CH_ES" / "annotations" / diastole.parent.name / diastole.name.replace("_ED", "_ES")
+        assert (read(systole) == 1).sum() < (read(diastole) == 1).sum()
+
+
+def test_patients_of_the_test_are_in_no_other_split_and_are_not_changed(tree: Path) -> None:
+    """A test on patients that were learned from proves nothing."""
+    by_split = {
+        split: {path.name.partition("_")[0] for path in tree.glob(f"*/images/{split}/*.png")}
+        for split in ("training", "validation", "testing")
+    }
+    assert by_split["testing"]
+    assert not by_split["testing"] & (by_split["training"] | by_split["validation"])
+    assert not by_split["training"] & by_split["validation"]
+    changed_maps = list(tree.glob("*/augmented_sector_annotations/*/*.png"))
+    assert changed_maps
+    assert not [path for path in changed_maps if path.parent.name == "testing"]
+    assert json.loads((tree / "tree.json").read_text())["simulated"] is True
+
+
+def test_a_changed_map_stays_in_its_sector() -> None:
+    """A heart outside what the transducer sees would teach that there is one."""
+    side = 64
+    rows, columns = np.mgrid[:side, :side]
+    codes = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 200, 1, 0).astype(np.uint8)
+    labelled = Labelled(
+        name="patient1_4CH_ED", view="4CH_ED", picture=codes, codes=codes, sector=np.abs(columns - 32) < rows
+    )
+    chance = np.random.default_rng(0)
+    others = [changed(labelled, number, chance, preparation="clinical") for number in range(5)]
+    assert len({other.codes.tobytes() for other in others}) == 5
+    for other in others:
+        assert (other.sector_codes[~labelled.sector] == 0).all()
+        assert 0.4 < (other.codes == 1).sum() / (codes == 1).sum() < 1.3
+
+
+def test_synthetic_pictures_become_a_data_set_with_the_codes_of_segmentation(tree: Path, tmp_path: Path) -> None:
+    """The authors' script forgets to convert: the atrium then is no class, and muscle is atrium."""
+    source = next(iter(sorted((tree / "4CH_ED/sector_annotations/training").glob("*.png"))))
+    text = PngImagePlugin.PngInfo()
+    text.add_text("echonode", json.dumps({"simulated": True}))
+    for part, pixels in (("samples", np.full((64, 64, 3), 90, np.uint8)), ("labels", read(source))):
+        (tmp_path / "made" / part).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "made" / part / source.name, pnginfo=text)
+    counts = collect(tmp_path / "made", tree=tree, out=tmp_path / "set")
+    assert counts == {"training": 1, "validation": 0, "testing": 4}
+    codes = read(tmp_path / "set" / "annotations" / "training" / source.name)
+    assert np.array_equal(codes, read(tree / "4CH_ED/annotations/training" / source.name) * (read(source) > 0))
+    assert json.loads((tmp_path / "set" / "tree.json").read_text())["simulated"] is True
+
+
+def test_what_has_something_in_it_is_not_written_into(tree: Path) -> None:
+    """Two data sets in one folder cannot be told apart afterwards."""
+    with pytest.raises(BadInput, match="is not empty"):
+        write_tree(Order(data=("phantom:3@71",), out=tree))
+    with pytest.raises(BadInput, match="is not empty"):
+        collect(tree, tree=tree, out=tree)
