@@ -105,6 +105,13 @@ CONCEPTS: Final = (
     _concept("lv-area", "LV area", "LVAREA"),
     _concept("myocardial-area", "myocardial area", "MYOAREA"),
     _concept("la-area", "LA area", "LAAREA"),
+    _concept("predicted-wall-motion", "wall motion abnormality on CMR", "PROB-WMA CMR-WMA"),
+    _concept("predicted-scar", "scar (LGE) on CMR", "PROB-LGE CMR-SCAR"),
+    _concept("predicted-t1", "native T1 on CMR", "PRED-NT1"),
+    _concept("predicted-t2", "T2 on CMR", "PRED-T2"),
+    _concept("predicted-ecv", "extracellular volume on CMR", "PRED-ECV"),
+    _concept("abnormal-segment", "abnormal motion of a segment in view", "WMA-VIEW"),
+    _concept("wall-motion-score", "wall motion score index of the view", "WMSI-VIEW"),
 )  # fmt: skip
 """In the order in which a report lists them; what is not here follows, each code for itself."""
 _BY_CODE: Final[Mapping[str, Concept]] = {code: concept for concept in CONCEPTS for code in concept.codes}
@@ -136,6 +143,15 @@ _BIPLANE_CODES: Final = frozenset(["79991-6", "79996-5", "80001-1", "79983-3", "
 _PLANE_CODES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["79993-2", "79999-9", "80004-5", "79986-6"], "A4C"),
     **dict.fromkeys(["79992-4", "79998-1", "80003-7", "79985-8"], "A2C"),
+}
+_METHOD_WORDS: Final[Mapping[str, str]] = {
+    "125207": "biplane disks",
+    "125208": "single-plane disks",
+    "125205": "biplane area-length",
+    "125204": "single-plane area-length",
+    TEICHHOLZ: "Teichholz",
+    "VIDEOREGR": "video regression",
+    "PREDFROMUS": "predicted from echo",
 }
 _TEICHHOLZ_CODES: Final = frozenset(["77891-0", "18049-7"])
 _PLANES: Final = {"A4C": Rank.FOUR_CHAMBER, "A2C": Rank.TWO_CHAMBER}
@@ -178,16 +194,14 @@ def rank_of(measurement: Measurement, view: str) -> Rank:
 
 def method_words(measurement: Measurement, view: str) -> str:
     """How a value was found, for people; empty for what was measured as it stands."""
-    rank = rank_of(measurement, view)
-    if rank is Rank.BIPLANE and measurement.method is None:
-        return "biplane"
+    rank, method = rank_of(measurement, view), measurement.method
+    words = "" if method is None else _METHOD_WORDS.get(method.value, method.meaning)
+    if rank is Rank.BIPLANE:
+        return words or "biplane"
     if rank in (Rank.FOUR_CHAMBER, Rank.TWO_CHAMBER, Rank.OTHER_PLANE):
         plane = view or _PLANE_CODES.get(measurement.concept.value, "")
-        method = "single plane" if measurement.method is None else measurement.method.meaning
-        return f"{method} ({plane})" if plane else method
-    if rank is Rank.TEICHHOLZ:
-        return "Teichholz"
-    return "" if measurement.method is None else measurement.method.meaning
+        return f"{words or 'single plane'} ({plane})" if plane else words or "single plane"
+    return "Teichholz" if rank is Rank.TEICHHOLZ else words
 
 
 def number_words(value: float, unit: Code) -> str:

@@ -58,7 +58,7 @@ def groups_of(
     states: dict[tuple[str, bool], list[KeptReading]] = defaultdict(list)
     first: dict[tuple[str, bool], int] = {}
     order = {each.sop_instance_uid: place for place, each in enumerate(facts)}
-    for reading in sorted(readings, key=lambda one: (one.sop_instance_uid, one.task, one.digest, one.route)):
+    for reading in sorted(readings, key=reading_key):
         of = known.get(reading.sop_instance_uid)
         if of is None or of.derived or reading.task == VIEW_TASK:
             continue
@@ -105,6 +105,19 @@ def _groups_of_state(
     ]
 
 
+def reading_key(reading: KeptReading) -> tuple[str, ...]:
+    """Sorts readings by what they say, whenever and by whichever work they were made."""
+    return (
+        reading.sop_instance_uid,
+        reading.task,
+        reading.model,
+        reading.digest,
+        digest_of(reading.parameters),
+        repr(reading.results),
+        reading.route,
+    )
+
+
 def title_of_group(topic: str, stage: str | None, contrast: bool) -> str:
     """A group for people: "LV function, stage Low Dose"."""
     return ", ".join([TITLES[topic], *([f"stage {stage}"] if stage else []), *(["with contrast"] if contrast else [])])
@@ -145,10 +158,11 @@ def _topic(task: str, readings: Sequence[KeptReading]) -> str:
 
 
 def _once(readings: Sequence[KeptReading]) -> list[KeptReading]:
-    """The readings without those that say again, by another route, what the same model said of the same object."""
-    distinct: dict[tuple[str, str, str], KeptReading] = {}
+    """The readings without those that repeat, by another route, what the same model said of the same object."""
+    distinct: dict[tuple[str, str, str, str], KeptReading] = {}
     for reading in readings:
-        distinct.setdefault((reading.sop_instance_uid, reading.digest, digest_of(reading.parameters)), reading)
+        what = (reading.sop_instance_uid, reading.digest, digest_of(reading.parameters), repr(reading.results))
+        distinct.setdefault(what, reading)
     return list(distinct.values())
 
 
@@ -219,23 +233,28 @@ def _means(said: Sequence[_Said], facts: Mapping[str, Facts]) -> list[ReportedVa
 def _mean(values: Sequence[ReportedValue]) -> ReportedValue:
     """The mean of loops. Its limits are the widest of a single loop's: nobody has tested the mean."""
     numbers = [each.measurement for each in values]
-    count = len(numbers)
+    by_loop: dict[str, list[float]] = defaultdict(list)
+    for each in values:
+        for uid in each.frames:
+            by_loop[uid].append(each.measurement.value)
+    loops = [math.fsum(said) / len(said) for said in by_loop.values()]
+    count = len(loops)
     limits = [each for each in numbers if each.uncertainty is not None]
     widest = max(limits, key=lambda each: (each.uncertainty or 0.0, each.uncertainty_basis), default=None)
-    whole = widest is not None and len(limits) == count
+    whole = widest is not None and len(limits) == len(numbers)
     shared = [note for note in numbers[0].notes if all(note in each.notes for each in numbers)]
     measurement = Measurement(
         concept=numbers[0].concept,
-        value=math.fsum(each.value for each in numbers) / count,
+        value=math.fsum(loops) / count,
         unit=numbers[0].unit,
         method=numbers[0].method,
         uncertainty=widest.uncertainty if widest is not None and whole else None,
         uncertainty_basis=f"of a single loop: {widest.uncertainty_basis}" if widest is not None and whole else "",
-        repeatability=statistics.stdev(each.value for each in numbers),
+        repeatability=statistics.stdev(loops),
         count=count,
         site=numbers[0].site,
         derivation=MEAN,
-        notes=(f"mean over {count} loops; repeatability is the standard deviation over them", *sorted(shared)),
+        notes=(f"mean over {count} loops; repeatability is the standard deviation over them", *shared),
     )
     frames = {uid: found for each in values for uid, found in each.frames.items()}
     return replace(values[0], measurement=measurement, frames=dict(sorted(frames.items())))

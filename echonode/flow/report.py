@@ -23,7 +23,7 @@ from echonode.core.task import TaskSpec
 from echonode.core.work import WorkItem, WorkKind
 from echonode.flow.algorithms import Algorithms
 from echonode.flow.concepts import ENTERABLE, LV_FUNCTION, Enterable, concept_of, unit_words
-from echonode.flow.groups import groups_of, title_of_group
+from echonode.flow.groups import groups_of, reading_key, title_of_group
 from echonode.flow.loops_said import ended_without_result, loops_said
 from echonode.flow.remarks import selection_remarks, study_remarks, with_disagreement
 from echonode.flow.selection import select
@@ -55,10 +55,7 @@ def compose(
     `facts` is left out. The only thing that is looked up is what `TaskSpec.combine` names.
     """
     visible = {each.sop_instance_uid for each in facts if not each.derived}
-    current = sorted(
-        (each for each in readings if each.sop_instance_uid in visible),
-        key=lambda each: (each.sop_instance_uid, each.task, each.model, each.digest, each.route),
-    )
+    current = sorted((each for each in readings if each.sop_instance_uid in visible), key=reading_key)
     loops = loops_said(
         facts,
         references=references,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Final
 
 from echonode.core.report import LoopSaid, Refused, ReportedFinding, ReportedValue, ReportState, StudyReport, ValueGroup
-from echonode.flow.concepts import concept_of, method_words, number_words, place_of
+from echonode.flow.concepts import CMR, concept_of, method_words, number_words, place_of
 from echonode.flow.selection import view_of
 
 HEADINGS: Final[Mapping[ReportState, str]] = {
@@ -17,6 +19,7 @@ HEADINGS: Final[Mapping[ReportState, str]] = {
 }
 RESEARCH: Final = "Research use only, not for diagnosis."
 _GAP: Final = "  "
+_WIDTH: Final = 110
 _WIDEST: Final = 44  # of a column: what is longer goes on beyond it
 
 
@@ -45,16 +48,15 @@ def accuracy_words(value: ReportedValue) -> str:
         return "by a person"
     if number.uncertainty is None:
         return "accuracy unknown"
-    low, high = (number_words(number.value + side * number.uncertainty, number.unit) for side in (-1, 1))
+    low, high = (number_words(max(0.0, number.value + side * number.uncertainty), number.unit) for side in (-1, 1))
     return f"{low.split()[0]} to {high}"
 
 
 def repeatability_words(value: ReportedValue) -> str:
     """How steady a value is over its beats, clips or loops, which says nothing of how true it is."""
     number = value.measurement
-    if number.repeatability is None:
-        return f"of {number.count}" if number.count else ""
-    return f"SD {number_words(number.repeatability, number.unit)}" + (f" of {number.count}" if number.count else "")
+    spread = [] if number.repeatability is None else [f"SD {number_words(number.repeatability, number.unit)}"]
+    return ", ".join([*spread, *([f"n = {number.count}"] if number.count is not None and number.count > 1 else [])])
 
 
 def source_words(value: ReportedValue) -> str:
@@ -69,7 +71,12 @@ def source_words(value: ReportedValue) -> str:
 def _head(report: StudyReport) -> list[str]:
     lines = [f"Echo report of study {report.study_uid}", HEADINGS[report.state], RESEARCH]
     if report.state is ReportState.VERIFIED:
-        lines[1] += f" by {report.verified_by}" + (f": {report.review_comment}" if report.review_comment else "")
+        when = (
+            ""
+            if report.verified_at is None
+            else f", {datetime.fromtimestamp(report.verified_at, UTC):%Y-%m-%d %H:%M} UTC"
+        )
+        lines[1] += f" by {report.verified_by}{when}" + (f": {report.review_comment}" if report.review_comment else "")
     if report.predecessors:
         verb = "adds to" if report.state is ReportState.ADDENDUM else "replaces"
         lines.append(f"It {verb} report {report.predecessors[0].sop_instance_uid}")
@@ -77,9 +84,18 @@ def _head(report: StudyReport) -> list[str]:
 
 
 def _selected(report: StudyReport, loops: Mapping[str, LoopSaid]) -> list[str]:
-    chosen = [value for group in report.groups for value in group.values if value.selected]
-    if not chosen:
-        return ["No value stands for the study."]
+    measured, predicted = (
+        [value for group in report.groups if (group.topic == CMR) is of_cmr for value in group.values if value.selected]
+        for of_cmr in (False, True)
+    )
+    lines = ["Values that stand for the study, at rest" if measured else "No measured value stands for the study."]
+    lines += _chosen(measured, loops)
+    if predicted:
+        lines += ["", "Predicted from echo, not measured; at rest", *_chosen(predicted, loops)]
+    return lines
+
+
+def _chosen(values: Sequence[ReportedValue], loops: Mapping[str, LoopSaid]) -> list[str]:
     rows = [
         (
             _title(value),
@@ -90,17 +106,15 @@ def _selected(report: StudyReport, loops: Mapping[str, LoopSaid]) -> list[str]:
             _where(value.frames, loops),
             source_words(value),
         )
-        for value in sorted(chosen, key=lambda each: place_of(each.measurement.concept))
+        for value in sorted(values, key=lambda each: place_of(each.measurement.concept))
     ]
-    return [
-        "Values that stand for the study, at rest",
-        *_table([("", "", "95 % limits", "repeatability", "method", "from", "by"), *rows]),
-    ]
+    return _table([("", "", "95 % limits", "repeatability", "method", "from", "by"), *rows]) if rows else []
 
 
 def _further(group: ValueGroup, loops: Mapping[str, LoopSaid]) -> list[str]:
-    values = [value for value in group.values if not value.selected]
-    rows = [
+    unselected = (value for value in group.values if not value.selected)
+    values = sorted(unselected, key=lambda each: place_of(each.measurement.concept))
+    rows: list[tuple[str, ...]] = [
         (
             _title(value),
             number_words(value.measurement.value, value.measurement.unit),
@@ -111,7 +125,7 @@ def _further(group: ValueGroup, loops: Mapping[str, LoopSaid]) -> list[str]:
         for value in values
     ]
     rows += [_finding_row(finding, loops) for finding in group.findings]
-    said = [f"  {remark}" for remark in group.remarks]
+    said = [line for remark in group.remarks for line in _sentence(remark)]
     if not rows and not said:
         return []
     selected = any(value.selected for value in group.values)
@@ -153,24 +167,29 @@ def _refusals(report: StudyReport) -> list[str]:
     for loop in report.loops:
         for refusal in loop.refusals:
             numbers[refusal.task, refusal.reason].append(loop.number)
-    lines = [
-        f"  {_of_loops(of)}: {task}: {reason}"
+    said = [
+        f"{_of_loops(of)}: {task}: {reason}"
         for (task, reason), of in sorted(numbers.items(), key=lambda item: (item[1], item[0]))
     ]
-    for group in report.groups:
-        lines += [_refusal(group.title, refusal) for refusal in group.refusals]
-    lines += [_refusal("study", refusal) for refusal in report.refusals]
-    return ["Why there is no result", *lines] if lines else []
+    said += [_refusal(group.title, refusal) for group in report.groups for refusal in group.refusals]
+    said += [_refusal("study", refusal) for refusal in report.refusals]
+    return ["Why there is no result", *(line for each in said for line in _sentence(each))] if said else []
 
 
 def _refusal(where: str, refusal: Refused) -> str:
-    return f"  {where}: {refusal.task}: {refusal.reason}"
+    return f"{where}: {refusal.task}: {refusal.reason}"
+
+
+def _sentence(text: str) -> list[str]:
+    """A sentence of a list, on as many lines as it takes."""
+    return wrap(text, _WIDTH, initial_indent=_GAP, subsequent_indent=2 * _GAP, break_long_words=False)
 
 
 def _remarks(report: StudyReport) -> list[str]:
     chosen = [value for group in report.groups for value in group.values if value.selected and value.selection]
-    why = [f"  {_title(value)}: {value.selection}" for value in chosen if "before" in value.selection]
-    lines = [f"  {remark}" for remark in report.remarks]
+    reasons = [f"{_title(value)}: {value.selection}" for value in chosen if "before" in value.selection]
+    why = [line for reason in reasons for line in _sentence(reason)]
+    lines = [line for remark in report.remarks for line in _sentence(remark)]
     return [*(["Why these values", *why] if why else []), *(["Remarks", *lines] if lines else [])]
 
 

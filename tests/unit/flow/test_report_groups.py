@@ -20,7 +20,6 @@ from tests.support.studies import (
     EF_BIPLANE,
     LV_AREA,
     LVIDD,
-    REGRESSION,
     SINGLE_PLANE,
     TASKS,
     WALL_MOTION,
