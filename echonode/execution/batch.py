@@ -5,9 +5,10 @@ Used inside a runner process (execution/child) and in the calling process (execu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from echonode.core.clip import Clip
 from echonode.core.errors import BadInput, EchonodeError, RunFailed
@@ -16,9 +17,13 @@ from echonode.core.ports import RunRequest
 from echonode.core.results import Ineligible, Result
 from echonode.core.settings import LimitsSection
 from echonode.core.task import Runner, resolve
+from echonode.dicom.label_maps import is_label_map, read_label_map
 from echonode.dicom.pixels import read_clip
+from echonode.dicom.views import view_code
 from echonode.registry.catalogue import Catalogue
 
+PATIENT = ("age_years", "sex", "height_m", "weight_kg", "transesophageal")
+"""Facts of the patient and the examination that a runner finds under `patient` among its parameters."""
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 
 
@@ -42,7 +47,8 @@ def run_batch(
 ) -> list[tuple[Result, ...]]:
     """The results of each request, in order; a source that cannot be decoded is a refusal, not an error.
 
-    A runner finds the run's own folder as `spool` among its parameters, for arrays that should not be in memory.
+    A runner finds the run's own folder as `spool` among its parameters, for arrays that should not be in memory, and
+    what the facts tell of the patient as `species` and `patient`; a parameter that was asked for stands above them.
 
     Raises:
         RunFailed: the runner gave another number of results than it was given clips.
@@ -55,7 +61,7 @@ def run_batch(
     decoded: list[Clip | Ineligible] = [_decode(request, limits) for request in requests]
     clips = [clip for clip in decoded if isinstance(clip, Clip)]
     parameters = [
-        {**request.parameters, "spool": str(request.spool)}
+        {**told_by(request.facts), **request.parameters, "spool": str(request.spool)}
         for request, clip in zip(requests, decoded, strict=True)
         if isinstance(clip, Clip)
     ]
@@ -64,6 +70,13 @@ def run_batch(
         raise RunFailed(f"the runner gave {len(results)} results for {len(clips)} clips", transient=False)
     given = iter(results)
     return [next(given) if isinstance(clip, Clip) else (clip,) for clip in decoded]
+
+
+def told_by(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the facts of an object tell a runner beside its parameters; nothing where there are none."""
+    species = {"species": facts["species"]} if facts.get("species") else {}
+    patient = {name: facts[name] for name in PATIENT if facts.get(name) not in (None, "")}
+    return {**species, **({"patient": patient} if patient else {})}
 
 
 def failure_of(error: BaseException) -> RunFailed:
@@ -87,11 +100,18 @@ def _one_line(error: BaseException) -> str:
 
 
 def _decode(request: RunRequest, limits: LimitsSection) -> Clip | Ineligible:
-    """The clip of a Part 10 file, a video file by its suffix, or a folder of pictures at `facts["frame_rate"]`."""
+    """The clip of a Part 10 file, a video file by its suffix, or a folder of pictures at `facts["frame_rate"]`.
+
+    The view is the one of the facts, where they name any: they know more than the header. A label map of this node is
+    decoded to its labels, with the parameter `phase` to those of one frame.
+    """
     source = request.source
     try:
         if not source.is_dir() and source.suffix.lower() not in VIDEO_SUFFIXES:
-            return read_clip(source, limits=limits)
+            if is_label_map(source):
+                return read_label_map(source, limits=limits, phase=request.parameters.get("phase"))
+            clip = read_clip(source, limits=limits)
+            return replace(clip, view=view_code(request.facts["view"])) if "view" in request.facts else clip
         from echonode.dicom import video  # late: the node decodes DICOM alone
 
         if source.is_dir():

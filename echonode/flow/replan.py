@@ -70,6 +70,7 @@ def replan(
     if before == facts or (before.view_source == PERSON and source != PERSON and before.view != facts.view):
         return Replanned(changed=False)
     archive.index.update_facts(connection, uid, facts)
+    archive.studies.due(connection, facts.study_uid)
     fit_before, fit_now = _fitting(before, routes), _fitting(facts, routes)
     stale = {name for name in fit_before if name not in fit_now}
     asked_anew = {name for name in fit_now if name not in fit_before}
