@@ -76,7 +76,7 @@ def cmr_command(
         found = (read(source) for source in sources)
         columns = (
             Column("finding", lambda row: row["reading"].details["finding"]),
-            Column("value", lambda row: f"{row['reading'].value:.3f}", right=True),
+            Column("value", lambda row: _value(row["reading"]), right=True),
             Column("clips", lambda row: " ".join(f"{value:.3f}" for value in _per_clip(row["reading"]))),
         )
         refused = readings.print_readings(loaded, found, as_json=as_json, columns=columns)
@@ -91,7 +91,7 @@ def cmr_command(
 def beside_truth(known: Truth, source: Path, given: Sequence[Reading]) -> list[Compared]:
     """What each preparation said of one file, beside the truth of the heart that it shows; nothing of refusals.
 
-    The truth of a probability is 100 % where a segment that the view shows has a score of 2 or more, else 0 %.
+    A probability is in percent; its truth is 100 where a segment that the view shows has a score of 2 or more, else 0.
     """
     there = known.of_file(source)
     segments = None if there is None else there.value("segments")
@@ -101,16 +101,27 @@ def beside_truth(known: Truth, source: Path, given: Sequence[Reading]) -> list[C
         if reading.value is None:
             continue
         finding = str(reading.details.get("finding"))
-        value, true, unit = 100 * reading.value, None, "%"
+        true, unit = None, reading.measurements[0].unit.value
         if finding == "ejection-fraction":
-            value, true = reading.value, None if there is None else there.number("ef_percent")
+            true = None if there is None else there.number("ef_percent")
         elif finding == "score-index":
-            value, true, unit = reading.value, sum(scores) / len(scores) if scores else None, ""
+            true = sum(scores) / len(scores) if scores else None
         elif finding in ("segment-motion", "wall-motion") and scores:
             true = 100.0 * (max(scores) >= ABNORMAL_SCORE)
         name = f"{finding}, {reading.preparation}"
-        rows.append(Compared(source=source.name, measurement=name, value=value, truth=true, unit=unit))
+        rows.append(
+            Compared(
+                source=source.name, measurement=name, value=reading.value, truth=true, unit="" if unit == "1" else unit
+            )
+        )
     return rows
+
+
+def _value(reading: Reading) -> str:
+    """The number with its unit: a probability in percent."""
+    measurement = reading.measurements[0]
+    unit = measurement.unit.value
+    return f"{measurement.value:.2f}" if unit == "1" else f"{measurement.value:.1f} {unit}"
 
 
 def _per_clip(reading: Reading) -> Sequence[float]:

@@ -112,8 +112,8 @@ def predict(
                 if reading.refused is not None:
                     refused += 1
                     complain(f"{video.name}: refused: {reading.refused['reason']}")
-                elif reading.value is not None and video.label is not None:
-                    pairs[reading.preparation].append((video.label, reading.value))
+                elif reading.prediction is not None and video.label is not None:
+                    pairs[reading.preparation].append((video.label, reading.prediction))
             stream.flush()
             tell()
     _print_evaluation(loaded, pairs, as_json=as_json)
@@ -134,7 +134,7 @@ def _row(video: Listed, reading: Reading) -> dict[str, Any]:
         "filename": video.name,
         "split": video.split,
         "frames": "" if reading.frames is None else reading.frames,
-        "preds": "" if reading.value is None else repr(reading.value),
+        "preds": "" if reading.prediction is None else repr(reading.prediction),
         "preparation": reading.preparation,
         "per_clip": " ".join(repr(value) for value in per_clip),
         "label": "" if video.label is None else repr(video.label),

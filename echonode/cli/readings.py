@@ -35,6 +35,12 @@ class Reading:
         """The first number, None where there is none."""
         return self.measurements[0].value if self.measurements else None
 
+    @property
+    def prediction(self) -> float | None:
+        """As the authors' tables have it: a probability from 0 to 1, any other number as it is measured."""
+        found = self.details.get("probability")
+        return self.value if found is None else float(found)
+
 
 def modes_of(text: str | None, usual: str) -> list[str]:
     """The preparation modes that --preparation names; the package's when it names none.
@@ -129,7 +135,7 @@ def print_readings(
             if reading.refused is not None:
                 reason = str(reading.refused["reason"])
                 complain(reason if str(source) in reason else f"{source}: refused: {reason}")
-            else:
+            if reading.refused is None or reading.measurements:
                 rows.append({"source": str(source), "reading": reading})
         refused += any(reading.refused is not None for reading in readings)
     if not as_json and rows:

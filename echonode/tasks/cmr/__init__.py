@@ -12,6 +12,7 @@ TASK = TaskSpec(
     recipes={"cmr": "echonode.tasks.cmr.train:main"},
     evaluations={"cmr": "echonode.tasks.cmr.evaluation:evaluate"},
     parity="echonode.tasks.cmr.parity:check",
+    combine="echonode.tasks.cmr.combine:combine",
     tools={
         "read": "echonode.tasks.common.reading:read",
         "metrics": "echonode.tasks.cmr.metrics:evaluation",

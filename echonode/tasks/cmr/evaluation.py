@@ -25,7 +25,7 @@ from echonode.tasks.cmr.hearts import Mixture
 from echonode.tasks.cmr.loops import Form
 from echonode.tasks.cmr.net import PUBLISHED
 from echonode.tasks.cmr.prepare import Convention
-from echonode.tasks.cmr.reading import QUANTITIES
+from echonode.tasks.cmr.quantities import QUANTITIES
 from echonode.tasks.cmr.runner import ROLE, network_of
 from echonode.tasks.common.devices import open_device
 from echonode.training.arguments import Evaluation, EvaluationArguments, Metric
@@ -271,8 +271,13 @@ def metrics_of(
     `locked` is the recipe's word that nothing was learned from these loops: an evaluation cannot know.
     """
     if kind == "regression":
-        error = bootstrap_interval(cases.said, cases.truth, statistic=mae, by=cases.patients)
-        return (metric(f"MAE{suffix}", error, on=on, locked=locked),)
+        return tuple(
+            metric(
+                f"{name}{suffix}", bootstrap_interval(cases.said, cases.truth, statistic=statistic, by=cases.patients),
+                on=on, locked=locked,
+            )
+            for name, statistic in (("MAE", mae), ("RMSE", rmse))
+        )  # fmt: skip
     made = []
     if math.isfinite((area := area_of(cases)).value):
         made.append(metric(f"AUC{suffix}", area, on=on, locked=locked))

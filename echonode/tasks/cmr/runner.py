@@ -20,12 +20,14 @@ from echonode.tasks.cmr import prepare
 from echonode.tasks.cmr.compact import SIDE, CompactWallMotion
 from echonode.tasks.cmr.net import ARCHITECTURES, build
 from echonode.tasks.cmr.prepare import Convention, Preparation
-from echonode.tasks.cmr.reading import QUANTITIES, Reading
+from echonode.tasks.cmr.quantities import QUANTITIES
+from echonode.tasks.cmr.reading import Reading
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import keep_float32, open_device
 from echonode.tasks.common.eligibility import refusal_of_clip
 from echonode.tasks.common.inputs import MOST_CLIPS, preparation_of, starts_of, whole_of
 from echonode.tasks.common.reading import run_each
+from echonode.tasks.common.uncertainty import Limits, limits_of
 
 ROLE = "classifier"
 
@@ -57,7 +59,31 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
         threshold=None if threshold is None else float(threshold),
         contract=package.input,
         preparation=package.preparation,
+        limits=None if QUANTITIES[finding].probability else limits_of(package, QUANTITIES[finding].title, ""),
+        remarks=remarks_of(package, str(finding)),
     )
+
+
+def remarks_of(package: Package, finding: str) -> tuple[str, ...]:
+    """What a reader must know of a package's answers: at which field a T1 would have been measured, how well it told apart.
+
+    Raises:
+        PackageInvalid: config.field_strength_t is no field strength.
+    """
+    remarks = []
+    if finding == "native-t1":
+        field = package.config.get("field_strength_t")
+        if field is not None and (isinstance(field, bool) or not isinstance(field, int | float) or not 0 < field < 12):
+            raise PackageInvalid(f"{package.name}: config.field_strength_t: tesla are expected, not {field!r}")
+        told = "not stated" if field is None else f"{field:g} T"
+        remarks.append(f"field strength of the magnetic resonance that the model learned from: {told}")
+    if QUANTITIES[finding].probability:
+        area = next((m for m in package.metrics if m["name"] == "AUC" and m.get("locked")), None)
+        if area is not None:
+            low, high = area.get("low"), area.get("high")
+            span = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+            remarks.append(f"area under the ROC curve {area['value']:.2f}{span} on {area['on']}, locked")
+    return tuple(remarks)
 
 
 def network_of(package: Package) -> nn.Module:
@@ -85,7 +111,8 @@ class CmrRunner:
 
     def __init__(
         self, *, network: nn.Module, device: torch.device, convention: Convention, finding: str,
-        threshold: float | None, contract: Mapping[str, Any], preparation: str,
+        threshold: float | None, contract: Mapping[str, Any], preparation: str, limits: Limits | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._network = network
         self._device = device
@@ -94,11 +121,13 @@ class CmrRunner:
         self._threshold = threshold
         self._contract = contract
         self._preparation = preparation
+        self._limits = limits
+        self._remarks = remarks
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
-        """One Measurement or one Ineligible for each clip, in order."""
+        """A Measurement, a Finding where the package has a threshold, and Details, or one Ineligible, for each clip."""
         return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
@@ -124,6 +153,8 @@ class CmrRunner:
             frames=tuple(sorted({int(index) for shown in prepared.shown for index in shown})),
             threshold=self._threshold,
             notes=prepared.notes,
+            limits=self._limits if prepared.mode == self._preparation else None,
+            remarks=self._remarks if prepared.mode == self._preparation else (),
         )
 
     def prepared(self, clip: Clip, parameters: Mapping[str, Any]) -> Preparation | Ineligible:

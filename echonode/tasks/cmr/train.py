@@ -42,7 +42,7 @@ from echonode.tasks.cmr.metrics import youden
 from echonode.tasks.cmr.net import COMPACT, build
 from echonode.tasks.cmr.net import PUBLISHED as PUBLISHED_NETWORK
 from echonode.tasks.cmr.prepare import Convention
-from echonode.tasks.cmr.reading import QUANTITIES
+from echonode.tasks.cmr.quantities import QUANTITIES
 from echonode.tasks.cmr.upstream import PREFIXES
 from echonode.tasks.common.checkpoint import load_published, without_prefix
 from echonode.training.arguments import TrainingArguments, TrainingResult

@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 
 from echonode.core.errors import CheckpointRefused
 from echonode.tasks.cmr.net import build
-from echonode.tasks.cmr.reading import FINDINGS
+from echonode.tasks.cmr.quantities import OF_MRI, QUANTITIES
 from echonode.tasks.common.checkpoint import checked_state, load_published, outline, shapes_of, without_prefix
 from echonode.tasks.common.inputs import PREPARATIONS
 
 PREFIXES: Final = ("m.", "model.", "module.", "backbone.")
 VIEWS: Final = ("A4C", "A2C", "PLAX")
-OPTIONS: Final = ("view", "finding", "threshold")
+OPTIONS: Final = ("view", "finding", "threshold", "field_strength")
 DYNAMIC: Final = frozenset({"period", "frames", "opt_dict"})
 WRAPPER: Final = frozenset({"state_dict", "epoch", "global_step", "pytorch-lightning_version", "hyper_parameters",
                             "optimizer_states", "lr_schedulers", "callbacks", "loops"})  # fmt: skip
@@ -34,6 +34,7 @@ INTENDED_USE: Final = {
     "scar": "research use only, not for diagnosis; authors' AUC 0.699, all views together, and their conclusion: "
     "tissue cannot be read reliably from echo",
 }
+UNRELEASED: Final = "research use only, not for diagnosis; authors: tissue cannot be read reliably from echo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ PUBLISHED: Final[Mapping[str, Published]] = {
 def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[str, Any]:
     """Write classifier.safetensors into `folder`; the manifest's tables come back.
 
-    Options: `view` (A4C, A2C, PLAX) and `finding` (wall-motion, scar), which a published file knows itself;
-    `threshold`, a probability from which on a result is called positive, none unless the site sets one.
+    Options: `view` (A4C, A2C, PLAX) and `finding` (wall-motion, scar; native-t1 and t2 in ms, ecv in percent, of which
+    none was published), which a published file knows itself; `threshold`, a probability from which on a result is called
+    positive, none unless the site sets one; `field_strength`, in tesla, of a native T1.
 
     Raises:
         CheckpointRefused: an option is unknown, missing or contradicts the file, or it is not such a checkpoint.
@@ -75,7 +77,7 @@ def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[s
     with source.open("rb") as file:
         known = PUBLISHED.get(hashlib.file_digest(file, "sha256").hexdigest())
     view = _chosen("view", options, known.view if known else None, VIEWS)
-    finding = _chosen("finding", options, known.finding if known else None, tuple(FINDINGS))
+    finding = _chosen("finding", options, known.finding if known else None, OF_MRI)
     content = load_published(source)
     state: object = content
     if "state_dict" in content:
@@ -92,11 +94,19 @@ def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[s
     handle = os.open(path, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
-    threshold = {"threshold": _probability(options["threshold"])} if "threshold" in options else {}
+    quantity = QUANTITIES[finding]
+    if "threshold" in options and not quantity.probability:
+        raise CheckpointRefused(f"threshold: {finding} is no probability")
+    if "field_strength" in options and finding != "native-t1":
+        raise CheckpointRefused(f"field_strength: {finding} does not depend on it")
+    own = {"threshold": _probability(options["threshold"])} if "threshold" in options else {}
+    if "field_strength" in options:
+        own["field_strength_t"] = _tesla(options["field_strength"])
+    words = finding.replace("-", " ")
     return {
-        "title": f"CMR {finding.replace('-', ' ')} from {view}",
+        "title": f"CMR {words} from {view}",
         "architecture": {"classifier": "r2plus1d-18"},
-        "config": {"finding": finding, "view": view, "frames": 16, "stride": 2, "period_ms": 2000.0 / 30} | threshold,
+        "config": {"finding": finding, "view": view, "frames": 16, "stride": 2, "period_ms": 2000.0 / 30} | own,
         "preparation": "published",
         "preparations": list(PREPARATIONS),
         "evaluated": ["published"] if known else [],
@@ -104,9 +114,10 @@ def import_cmr(source: Path, folder: Path, options: Mapping[str, str]) -> dict[s
             "modes": ["2d", "unknown"], "views": [view], "frames_min": 12, "frame_gap_ms_max": 50.0, "colour": False,
             "species": ["human"], "age_years_min": 18, "tte_only": True, "frames_per_beat_min": 12,
         },
-        "output": [{"name": f"probability of {finding.replace('-', ' ')} on cardiac MRI", "unit": "1"}],
+        "output": [{"name": f"probability of {words} on cardiac MRI" if quantity.probability else quantity.concept.meaning,
+                    "unit": quantity.unit.value}],
         "trained_on": TRAINED_ON if known else "not stated; the file is none of the published ones",
-        "intended_use": INTENDED_USE[finding],
+        "intended_use": INTENDED_USE.get(finding, UNRELEASED),
     }  # fmt: skip
 
 
@@ -120,6 +131,16 @@ def _chosen(name: str, options: Mapping[str, str], known: str | None, allowed: t
     if found is None:
         raise CheckpointRefused(f"is none of the published files: {name} must be said, {name}={'|'.join(allowed)}")
     return found
+
+
+def _tesla(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 12:
+        raise CheckpointRefused(f"field_strength: tesla are expected, as 1.5, not {text[:40]!r}")
+    return value
 
 
 def _probability(text: str) -> float:

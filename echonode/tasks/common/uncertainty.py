@@ -38,7 +38,8 @@ class Limits:
 def limits_of(package: Package, *names: str) -> Limits | None:
     """The 95 % limits of a quantity from the package's locked metrics; None where the accuracy is unknown.
 
-    `names` are what metrics call the quantity ("EF", "biplane EF"), the first that has one counts. A metric
+    `names` are what metrics call the quantity ("EF", "biplane EF"), the first that has one counts; an empty one where a package has but
+    one. A metric
     "EF limits of agreement" is the half width itself. Else it is 1.96 times "EF RMSE": the root mean square error holds
     the bias too, so these limits are those of a reading about which nothing else is known, never narrower than Bland
     and Altman's (Lancet 1986;1:307) about their bias. A mean absolute error alone gives none. What was not measured on
@@ -47,7 +48,7 @@ def limits_of(package: Package, *names: str) -> Limits | None:
     locked = {str(metric["name"]): metric for metric in package.metrics if metric.get("locked")}
     for name in names:
         for kind, factor, words in ((AGREEMENT, 1.0, AGREEMENT), (RMSE, NORMAL_95, f"{NORMAL_95} x {RMSE}")):
-            metric = locked.get(f"{name} {kind}")
+            metric = locked.get(f"{name} {kind}".strip())
             if metric is not None and math.isfinite(width := factor * float(metric["value"])) and width > 0:
                 return Limits(half_width=width, basis=f"95 % limits, {words} on {metric['on']}, locked")
     return None

@@ -75,7 +75,8 @@ def test_a_real_loop_gives_the_number_of_the_vectors_code(model: Path, capsys: P
         logit = float(filled(outline(partial(build, "r2plus1d-18")))(next(prepared.tensors())[None]))
     (measurement,) = reading["measurements"]
     assert reading["details"]["per_clip_logits"] == [pytest.approx(logit, abs=1e-5)]
-    assert measurement["value"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
+    assert measurement["value"] == pytest.approx(100 / (1 + math.exp(-logit)), abs=1e-3), "in percent"
+    assert (measurement["concept"]["value"], measurement["unit"]["value"]) == ("PROB-WMA", "%")
     assert measurement["frames"] == list(range(0, 32, 2))
     assert reading["details"]["threshold"] is None
 

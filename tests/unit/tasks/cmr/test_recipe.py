@@ -104,9 +104,9 @@ def test_a_package_is_run_and_evaluated_as_it_was_tested(tmp_path: Path, cache: 
     tested = answers(network_of(package), [open_loop(places[0])], convention, torch.device("cpu"))
     assert not hasattr(reading, "reason")
     assert reading.logit == pytest.approx(tested[0], abs=1e-4)  # type: ignore[union-attr]
-    (measurement,) = reading.results()  # type: ignore[union-attr]
+    measurement, *_ = reading.results()  # type: ignore[union-attr]
     assert isinstance(measurement, Measurement)
-    assert 0 <= measurement.value <= 1
+    assert measurement.value == pytest.approx(100 * reading.probability)  # type: ignore[union-attr]
 
     found = evaluate(
         EvaluationArguments(

@@ -86,7 +86,7 @@ def test_any_other_file_must_be_told(tmp_path: Path, package: Path, network: Sta
     ("options", "says"),
     [
         ({"view": "A5C", "finding": "scar"}, "A4C, A2C, PLAX is expected"),
-        ({"view": "A4C", "finding": "T1"}, "wall-motion, scar is expected"),
+        ({"view": "A4C", "finding": "T1"}, "wall-motion, scar, native-t1, t2, ecv is expected"),
         (SAID | {"threshold": "2"}, "between 0 and 1"),
         (SAID | {"fps": "30"}, "takes no option fps"),
     ],
