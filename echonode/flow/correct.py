@@ -137,7 +137,16 @@ def reissue(
     uids = [each.sop_instance_uid for each in archive.withdrawals.results(study_uid) if not each.withdrawn]
     revision = archive.studies.revise(connection, study_uid)
     taken = take_back(
-        archive, routes, settings, connection, study_uid=study_uid, uids=uids, reason=reason, by=by, who=who
+        archive,
+        routes,
+        settings,
+        connection,
+        study_uid=study_uid,
+        uids=uids,
+        reason=reason,
+        by=by,
+        who=who,
+        wrong_patient=True,
     )
     archive.reports.allow_again(connection, study_uid, uids={each.sop_instance_uid for each in standing})
     requests = _runs_again(archive, study_uid, revision, taken.uids)

@@ -46,11 +46,17 @@ class Builders:
         *,
         reason: str,
         by: str,
+        wrong_patient: bool,
         node: NodeSection,
         now: datetime,
         patient: Mapping[str, Any] | None,
+        revision: int,
     ) -> DerivedObject:
         """The rejection note of withdrawn objects."""
+        from echonode.core.codes import REJECTED_FOR_QUALITY, REJECTED_FOR_SAFETY
         from echonode.derive.rejection import build_rejection
 
-        return build_rejection(headers, reason=reason, by=by, node=node, now=now, patient=patient)
+        title = REJECTED_FOR_SAFETY if wrong_patient else REJECTED_FOR_QUALITY
+        return build_rejection(
+            headers, reason=reason, by=by, node=node, now=now, patient=patient, title=title, revision=revision
+        )

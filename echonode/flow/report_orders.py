@@ -61,10 +61,23 @@ def reissue_request(study_uid: str, *, report_uid: str, revision: int, settings:
 
 
 def reject_request(
-    study_uid: str, *, uids: Sequence[str], destinations: Sequence[str], reason: str, by: str, settings: WorkSection
+    study_uid: str,
+    *,
+    uids: Sequence[str],
+    destinations: Sequence[str],
+    reason: str,
+    by: str,
+    wrong_patient: bool,
+    settings: WorkSection,
 ) -> WorkRequest:
     """A rejection note of the objects `uids` to `destinations`."""
-    words = {"uids": sorted(uids), "destinations": sorted(destinations), "reason": reason, "by": by}
+    words = {
+        "uids": sorted(uids),
+        "destinations": sorted(destinations),
+        "reason": reason,
+        "by": by,
+        "wrong_patient": wrong_patient,
+    }
     return _request(study_uid, Order.REJECT, digest_of(words), words, settings, priority=PEOPLE_FIRST)
 
 

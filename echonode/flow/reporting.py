@@ -207,6 +207,8 @@ class Reporting:
             list(found.values()),
             reason=str(payload["reason"]),
             by=str(payload["by"]),
+            wrong_patient=bool(payload.get("wrong_patient")),
+            revision=study.revision,
             node=self._settings.node,
             now=self._now(),
             patient=study.decided_patient,

@@ -5,6 +5,7 @@ The order is one row; the worker's report loop writes the verified report.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -121,7 +122,7 @@ def values_of(words: list[str]) -> dict[str, float]:
             value = float(number.replace(",", "."))
         except ValueError:
             value = float("nan")
-        if not equals or not word or value != value:  # noqa: PLR0124  no number
+        if not equals or not word or math.isnan(value):
             raise BadInput(f"{text!r} is not of the form EF=45")
         if word in values:
             raise BadInput(f"{word} is set twice")

@@ -79,8 +79,9 @@ def take_back(
     reason: str,
     by: str,
     who: str,
+    wrong_patient: bool = False,
 ) -> Withdrawn:
-    """As `withdraw`, of objects of one study in the caller's transaction."""
+    """As `withdraw`, of objects of one study in the caller's transaction; `wrong_patient` when they name somebody else."""
     taken = archive.withdrawals.hide(connection, uids, reason=f"{reason} ({by})")
     archive.reports.withdraw(connection, taken)
     canceled, received = _deliveries(archive, connection, study_uid, set(taken), reason)
@@ -90,7 +91,15 @@ def take_back(
         if destination.name in received and destination.kinds is not None and REJECTION in destination.kinds
     ]
     if noted:
-        note = reject_request(study_uid, uids=taken, destinations=noted, reason=reason, by=by, settings=settings)
+        note = reject_request(
+            study_uid,
+            uids=taken,
+            destinations=noted,
+            reason=reason,
+            by=by,
+            wrong_patient=wrong_patient,
+            settings=settings,
+        )
         archive.work.enqueue(connection, [note])
     for uid in taken:
         archive.audit.write(
