@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-_SMOOTH: Final = 1.2  # pixels: standard deviation over which the steps of a label are smoothed
+_SMOOTH: Final = 1.6  # pixels: standard deviation over which the steps of a label are smoothed
 _SEAM: Final = 1.6  # pixels of dark on either side of a line
 _SEAM_DARKNESS: Final = 0.45
 _FAR: Final = 6  # pixels around a structure that its line can reach
@@ -23,7 +23,7 @@ _FAR: Final = 6  # pixels around a structure that its line can reach
 class Contours:
     """How outlines are drawn: the RGB colour of each label value, in order, and their `width` in pixels.
 
-    Those that come first are drawn on top of the others.
+    Where two outlines run together, the one that comes first is drawn.
     """
 
     colours: Mapping[int, tuple[int, int, int]]
@@ -34,8 +34,11 @@ class Contours:
         bands = {value: band for value in self.colours if (band := self._band(labels == value))}
         for box, distance in bands.values():
             _blend(picture[box], (0, 0, 0), _SEAM_DARKNESS * _line(distance, self.width + 2 * _SEAM))
-        for value, (box, distance) in reversed(bands.items()):
-            _blend(picture[box], self.colours[value], _line(distance, self.width))
+        taken = np.zeros(labels.shape, np.bool_)  # where two outlines run together, one colour is to be seen
+        for value, (box, distance) in bands.items():
+            line = np.where(taken[box], 0.0, _line(distance, self.width))
+            _blend(picture[box], self.colours[value], line)
+            taken[box] |= line > 0
 
     def _band(self, inside: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray] | None:
         """The box around a structure and the distance of its pixels from the edge; None where it is not seen."""

@@ -57,7 +57,7 @@ KIND = "overlay"
 SERIES_NUMBER = 9003
 _METHOD = "ISO_10918_1"
 _STYLE = JpegStyle(sampling="4:2:2", quality=92)
-_THINNEST, _ROWS_A_PIXEL = 1.6, 360.0
+_THINNEST, _ROWS_A_PIXEL = 1.8, 320.0
 
 
 def build_overlay(
