@@ -109,6 +109,11 @@ class ViewRule(Section):
         """Whether the row says what a code would say."""
         return self.firm if self.firm is not None else self.view_number is not None or self.private is not None
 
+    @property
+    def before_name(self) -> bool:
+        """Whether the row stands before a View Name that echonode knows."""
+        return self.is_firm or self.view_name is not None
+
 
 class ViewsFile(Section):
     """views.toml as a whole."""

@@ -91,17 +91,17 @@ class ToldView:
 
 
 def told_view(header: DataSet, *, rules: ViewsFile | None = None, calling_ae: str = "") -> ToldView:
-    """The first of these that tells: a row of views.toml with `override`, View Code Sequence, a firm row, a View Name that
-    is known, a row that is a hint."""
+    """The first of these that tells: a row of views.toml with `override`, View Code Sequence, a row that is firm or reads
+    the View Name, a View Name that is known, any other row."""
     rows = rules.view if rules is not None else ()
     coded, complaint = _coded(header)
     named = elements.text(header, "ViewName")
     name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper())) if named else None
     found = _by_rows((row for row in rows if row.override), header, calling_ae) or coded
-    found = found or _by_rows((row for row in rows if row.is_firm and not row.override), header, calling_ae)
+    found = found or _by_rows((row for row in rows if row.before_name and not row.override), header, calling_ae)
     if found is None and name is not None:
         found = ToldView(view=name, source=HEADER, reason=f"View Name {named!r}")
-    found = found or _by_rows((row for row in rows if not row.is_firm and not row.override), header, calling_ae)
+    found = found or _by_rows((row for row in rows if not row.before_name and not row.override), header, calling_ae)
     if found is not None:
         return found
     if named:

@@ -228,4 +228,16 @@ def _admin() -> list[Operation]:
         ask("/quarantine", "Objects that were not taken, each with its reason.", "limit"),
         order("POST", "/quarantine/{number}/resubmit", "One object through the door once more."),
         ask("/refusals", "Who was refused over DICOM, why, and what to do about it."),
+        ask(
+            "/objects",
+            "Stored objects by view, mode, confidence and quality.",
+            "study", "view", "mode", "confidence_min", "quality_min", "limit",
+        ),
+        order(
+            "PUT",
+            "/objects/{instance}/view",
+            "A person's word on which view an object shows; what depends on it is planned anew.",
+            "view", "name", "reason",
+            needed=("view",),
+        ),
     ]  # fmt: skip

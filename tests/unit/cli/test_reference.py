@@ -14,6 +14,7 @@ from echonode.core.configuration import load_configuration
 from echonode.core.peers import Peer, PeersFile
 from echonode.core.routes import Conditions, Destination, Route
 from echonode.core.settings import NodeSettings
+from echonode.core.views import PrivateLabel, ViewRule
 from echonode.dimse import classes
 
 
@@ -58,29 +59,36 @@ def test_every_key_has_a_meaning() -> None:
         Route,
         Conditions,
         Destination,
+        ViewRule,
+        PrivateLabel,
         *(f.annotation for f in NodeSettings.model_fields.values()),
     ):
         for name, field in section.model_fields.items():  # type: ignore[union-attr]
             assert field.description, f"{section}.{name}"
 
 
-@pytest.mark.parametrize("file", ["peers.toml", "routes.toml"])
+@pytest.mark.parametrize("file", ["peers.toml", "routes.toml", "views.toml"])
 def test_the_comments_name_every_key_of_peers_and_routes(checkout: Path, file: str) -> None:
     text = (checkout / "ae_config" / file).read_text()
-    sections = {"peers.toml": (PeersFile, Peer), "routes.toml": (Route, Conditions, Destination)}[file]
+    sections = {
+        "peers.toml": (PeersFile, Peer),
+        "routes.toml": (Route, Conditions, Destination),
+        "views.toml": (ViewRule, PrivateLabel),
+    }[file]
     for section in sections:
         for name in section.model_fields:
             assert name in text, f"{file} does not mention {name}"
 
 
 def test_examples_in_the_comments_are_valid_when_uncommented(checkout: Path, tmp_path: Path) -> None:
-    for file in ("node.toml", "peers.toml", "routes.toml"):
+    for file in ("node.toml", "peers.toml", "routes.toml", "views.toml"):
         lines = (checkout / "ae_config" / file).read_text().splitlines()
         code = [line[2:] if line.startswith("# ") and _is_code(line[2:]) else line for line in lines]
         (tmp_path / file).write_text("\n".join(code))
     configuration = load_configuration(tmp_path)
     assert {peer.name for peer in configuration.peers.peer} == {"vivid-e95-room-2", "pacs"}
     assert configuration.routes.destination[0].peer == "pacs"
+    assert [rule.view for rule in configuration.views.view[:3]] == ["PLAX", "A4C", "PSAX-PM"]
 
 
 def _is_code(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,16 @@ def test_without_another_the_reason_is_that_of_the_first(folder: Path) -> None:
         chosen(folder, "other", "missing")
     refused = chosen(folder, "missing", "long")
     assert isinstance(refused, Ineligible), "a refusal of one that is there, not the absence of the other"
+
+
+@pytest.mark.parametrize("mark", ["simulated", "self_check"])
+def test_what_says_that_it_shows_no_patient_may_be_measured_by_a_simulated_model(folder: Path, mark: str) -> None:
+    found = choose(
+        ["simulated"], task="sample", facts=replace(FACTS, **{mark: True}), catalogue=Catalogue([folder]),
+        settings=NodeSettings(),
+    )  # fmt: skip
+    assert isinstance(found, Choice)
+    assert isinstance(chosen(folder, "simulated"), Ineligible), "a patient's object must not be"
 
 
 def test_one_name_or_several_may_stand_in_routes_toml() -> None:

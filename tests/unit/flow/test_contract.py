@@ -62,6 +62,47 @@ def test_what_does_not_fit_is_refused_with_its_reason(change: dict, code: str, w
     assert words in refusal.reason
 
 
+ADULT = InputContract(age_years_min=18.0, age_years_max=90.0, tte_only=True, frames_per_beat_min=12)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"age_years": 7.0}, "age", "the model is for adults (18 years and older); this patient is 7"),
+        ({"age_years": 17.997}, "age", "this patient is 17"),
+        ({"age_years": 0.5}, "age", "this patient is 6 months old"),
+        ({"age_years": 95.0}, "age", "at most 90 years; this patient is 95"),
+        ({"age_years": 90.5}, None, ""),
+        ({"age_years": 18.0}, None, ""),
+        ({"age_years": None}, None, ""),
+        ({"species": "mouse"}, "species", "was made for human; this is mouse"),
+        ({"transesophageal": True}, "transesophageal", "transthoracic echo; this is transesophageal"),
+        ({"heart_rate": 180.0, "frame_time_ms": 33.0}, "frames-per-beat", "at 180 beats a minute there are 10"),
+        ({"heart_rate": 60.0, "frame_time_ms": 33.0}, None, ""),
+        ({"heart_rate": None, "frame_time_ms": 33.0}, None, ""),
+        ({"frames": 11}, "frames", "needs 12 frames or more"),
+    ],
+)
+def test_an_adult_transthoracic_model_measures_nobody_else(change: dict, code: str | None, words: str) -> None:
+    """What the header does not tell passes: the report states that the age is unknown."""
+    refusal = refusal_of(ADULT, replace(LOOP, **change))
+    assert (refusal and refusal.code) == code
+    assert refusal is None or words in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "view", "taken"),
+    [("PSAX", "PSAX-MV", True), ("PSAX-MV", "PSAX", False), ("A4C", "A4C-RV", True), ("unknown", None, True)],
+)
+def test_a_family_of_views_is_taken_as_a_whole(wanted: str, view: str | None, taken: bool) -> None:
+    assert (refusal_of(InputContract(views=(wanted,)), replace(LOOP, view=view)) is None) is taken
+
+
+def test_a_mouse_s_model_takes_mice() -> None:
+    assert refusal_of(InputContract(species=("mouse",)), replace(LOOP, species="mouse")) is None
+    assert refusal_of(InputContract(species=()), replace(LOOP, species="mouse")) is None
+
+
 def test_colour_is_refused_also_where_modes_would_allow_it() -> None:
     """Interpolated colour Doppler aliases: it must not slip in by the list of modes."""
     contract = InputContract(modes=(Mode.B_MODE, Mode.COLOUR), colour=False)

@@ -83,6 +83,23 @@ def routes(**when: object) -> RoutesFile:
         ({"calibrated": False}, {}, False),
         ({"mode": ["2d"], "frames_min": 100}, {}, False),
         ({"modality": []}, {}, False),
+        ({"view": ["PSAX"]}, {"view": "PSAX-MV"}, True),
+        ({"view": ["PSAX-MV"]}, {"view": "PSAX"}, False),
+        ({"view": ["any"]}, {}, True),
+        ({"view": ["any"]}, {"view": None}, False),
+        ({"heart_rate_min": 60.0}, {"heart_rate": 60.0}, True),
+        ({"heart_rate_min": 60.0}, {"heart_rate": 59.0}, False),
+        ({"heart_rate_max": 100.0}, {"heart_rate": 101.0}, False),
+        ({"heart_rate_max": 100.0}, {"heart_rate": None}, False),
+        ({"view_confidence_min": 0.8}, {"view_confidence": 0.8}, True),
+        ({"view_confidence_min": 0.8}, {"view_confidence": 0.7}, False),
+        ({"view_confidence_min": 0.8}, {"view_confidence": None}, False),
+        ({"quality_min": 0.5}, {"quality": 0.6}, True),
+        ({"quality_min": 0.5}, {"quality": None}, False),
+        ({"age_min": 18.0}, {"age_years": 18.0}, True),
+        ({"age_min": 18.0}, {"age_years": 7.0}, False),
+        ({"age_max": 18.0}, {"age_years": 7.0}, True),
+        ({"age_max": 18.0}, {"age_years": None}, False),
         ({}, {"derived": True}, False),
         ({}, {"has_pixels": False}, False),
     ],
@@ -102,6 +119,17 @@ def test_every_condition_of_the_file_is_judged() -> None:
 def test_our_own_result_is_never_routed_even_by_a_route_without_conditions() -> None:
     """A PACS that sends results back would otherwise make slow motion of slow motion, for ever."""
     assert plan(replace(LOOP, derived=True), routes(), NodeSettings()) == []
+
+
+def test_a_route_that_starts_from_a_label_map_waits_for_it() -> None:
+    """Planned at arrival it would find no label map and refuse."""
+    file = routes()
+    waiting = file.model_copy(update={"route": (file.route[0].model_copy(update={"after": "segmentation"}),)})
+    assert plan(LOOP, waiting, NodeSettings()) == []
+    (explanation,) = explain(LOOP, waiting)
+    assert explanation.matches
+    assert explanation.after == "segmentation"
+    assert "when the segmentation of the object is done" in explanation.reason
 
 
 def test_a_disabled_route_plans_nothing_and_says_so() -> None:
