@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from echonode.core.codes import Code
+from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.core.results import Measurement
 
 LV_FUNCTION: Final = "lv-function"
@@ -98,18 +98,20 @@ CONCEPTS: Final = (
     _concept("posterior-wall-diastole", "LVPWd", "18152-9 80031-8 80032-6"),
     _concept("posterior-wall-systole", "LVPWs", "18156-0 80033-4 80034-2"),
     _concept("lv-mass", "LV mass", "18087-7 80019-3 80022-7"),
+    _concept("relative-wall-thickness", "relative wall thickness", "RWT"),
     _concept("left-atrial-volume", "LA volume", "79981-7 79983-3 79985-8 79986-6"),
     _concept(
         "heart-rate", "heart rate", "8867-4", _entered("HR", "8867-4", "Heart rate", BEATS_A_MINUTE, 15, 350),
     ),
-    _concept("lv-area", "LV area", "LVAREA"),
-    _concept("myocardial-area", "myocardial area", "MYOAREA"),
-    _concept("la-area", "LA area", "LAAREA"),
-    _concept("predicted-wall-motion", "wall motion abnormality on CMR", "PROB-WMA CMR-WMA"),
-    _concept("predicted-scar", "scar (LGE) on CMR", "PROB-LGE CMR-SCAR"),
-    _concept("predicted-t1", "native T1 on CMR", "PRED-NT1"),
-    _concept("predicted-t2", "T2 on CMR", "PRED-T2"),
-    _concept("predicted-ecv", "extracellular volume on CMR", "PRED-ECV"),
+    _concept("lv-area", "LV area, largest", "LVAREA"),
+    _concept("myocardial-area", "myocardial area, largest", "MYOAREA"),
+    _concept("la-area", "LA area, largest", "LAAREA"),
+    _concept("predicted-wall-motion", "probability of wall motion abnormality", "PROB-WMA CMR-WMA"),
+    _concept("predicted-scar", "probability of scar (LGE)", "PROB-LGE CMR-SCAR"),
+    _concept("predicted-t1", "native T1", "PRED-NT1"),
+    _concept("predicted-t2", "T2", "PRED-T2"),
+    _concept("predicted-ecv", "extracellular volume fraction", "PRED-ECV"),
+    _concept("predicted-ejection-fraction", "ejection fraction, predicted", "PRED-EF"),
     _concept("abnormal-segment", "abnormal motion of a segment in view", "WMA-VIEW"),
     _concept("wall-motion-score", "wall motion score index of the view", "WMSI-VIEW"),
 )  # fmt: skip
@@ -117,21 +119,9 @@ CONCEPTS: Final = (
 _BY_CODE: Final[Mapping[str, Concept]] = {code: concept for concept in CONCEPTS for code in concept.codes}
 _ORDER: Final[Mapping[str, int]] = {concept.name: place for place, concept in enumerate(CONCEPTS)}
 
-PREDICTED: Final = frozenset(
-    [
-        "PROB-WMA",
-        "PROB-LGE",
-        "PRED-NT1",
-        "PRED-T2",
-        "PRED-ECV",
-        "CMR-WMA",
-        "CMR-SCAR",
-        "CMR-VALUE",
-        "WMA-VIEW",
-        "WMSI-VIEW",
-    ]
-)
-"""Predicted of cardiac magnetic resonance or of wall motion: never among what was measured."""
+PREDICTED: Final = frozenset({"CMR-WMA", "CMR-SCAR", "CMR-VALUE", "WMA-VIEW", "WMSI-VIEW"})
+PREDICTED_PREFIXES: Final = ("PROB-", "PRED-")
+"""Predicted, of cardiac magnetic resonance or of wall motion: never among what was measured."""
 OF_A_RECORDING: Final = frozenset({"MMQUALITY", "VIEW-CONF", "QUAL-SCORE"})
 """Of a recording, not of a heart: stands for no study."""
 OF_ONE_VIEW: Final = frozenset({"LVAREA", "MYOAREA", "LAAREA", "WMA-VIEW", "WMSI-VIEW"})
@@ -150,6 +140,7 @@ _METHOD_WORDS: Final[Mapping[str, str]] = {
     "125205": "biplane area-length",
     "125204": "single-plane area-length",
     TEICHHOLZ: "Teichholz",
+    "125221": "M-mode",
     "VIDEOREGR": "video regression",
     "PREDFROMUS": "predicted from echo",
 }
@@ -173,7 +164,7 @@ def place_of(code: Code) -> tuple[int, str]:
 
 def topic_of(code: Code, task: str) -> str:
     """The topic that a number or finding is sorted into: what is predicted never stands among what was measured."""
-    if code.value in PREDICTED:
+    if code.scheme == PRIVATE_SCHEME and (code.value in PREDICTED or code.value.startswith(PREDICTED_PREFIXES)):
         return CMR
     if code.value in _BY_CODE:
         return LV_FUNCTION

@@ -24,11 +24,15 @@ _WIDEST: Final = 44  # of a column: what is longer goes on beyond it
 
 
 def lines_of(report: StudyReport) -> list[str]:
-    """The report as lines without line ends: selected values, further values, loops, why there is no result, remarks."""
+    """The report as lines without line ends.
+
+    Selected values and what is known of them, further values, loops, why there is no result, remarks.
+    """
     loops = {loop.source.sop_instance_uid: loop for loop in report.loops}
     sections = [
         _head(report),
         _selected(report, loops),
+        _about(report),
         *(_further(group, loops) for group in report.groups),
         _loops(report.loops),
         _refusals(report),
@@ -186,11 +190,20 @@ def _sentence(text: str) -> list[str]:
 
 
 def _remarks(report: StudyReport) -> list[str]:
-    chosen = [value for group in report.groups for value in group.values if value.selected and value.selection]
-    reasons = [f"{_title(value)}: {value.selection}" for value in chosen if "before" in value.selection]
-    why = [line for reason in reasons for line in _sentence(reason)]
     lines = [line for remark in report.remarks for line in _sentence(remark)]
-    return [*(["Why these values", *why] if why else []), *(["Remarks", *lines] if lines else [])]
+    return ["Remarks", *lines] if lines else []
+
+
+def _about(report: StudyReport) -> list[str]:
+    """Why the selected values, and what the models note of them; what several have in common is said once."""
+    chosen = [value for group in report.groups for value in group.values if value.selected]
+    titles: dict[str, list[str]] = defaultdict(list)
+    for value in sorted(chosen, key=lambda each: place_of(each.measurement.concept)):
+        why = [value.selection] if " before " in value.selection else []
+        for said in (*why, *value.measurement.notes):
+            titles[said].append(_title(value))
+    lines = [line for said, of in titles.items() for line in _sentence(f"{', '.join(of)}: {said}")]
+    return ["About these values", *lines] if lines else []
 
 
 def _title(value: ReportedValue) -> str:

@@ -142,7 +142,8 @@ def _reason(chosen: _Candidate, candidates: Sequence[_Candidate]) -> str:
     parts = [own] if own else []
     loops = len(chosen.value.frames)
     if loops > 1:
-        parts.append(f"mean over {loops} loops" if chosen.value.measurement.derivation == MEAN else f"of {loops} loops")
+        mean = chosen.rank is Rank.DIRECT and chosen.value.measurement.derivation == MEAN
+        parts.append(f"{'mean over' if mean else 'of'} {loops} loops")
     elif len(candidates) == 1:
         parts.append("the only value")
     elif not others:

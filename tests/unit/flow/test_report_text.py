@@ -81,8 +81,10 @@ def test_limits_end_at_zero() -> None:
 
 def test_predicted_findings_are_not_among_measured_values() -> None:
     """A guess of what magnetic resonance would show would be read as a measurement."""
-    assert section(REPORT, "Predicted from echo, not measured")[1].startswith("Wall motion abnormality on CMR 0.27")
-    assert not any("CMR" in line for line in section(REPORT, "Values that stand for the study"))
+    assert section(REPORT, "Predicted from echo, not measured")[1].startswith(
+        "Probability of wall motion abnormality 0.27"
+    )
+    assert not any("wall motion" in line for line in section(REPORT, "Values that stand for the study"))
 
 
 def test_stress_stages_are_under_their_own_heading() -> None:
@@ -114,6 +116,18 @@ def test_disagreement_and_choice_are_explained() -> None:
     text = " ".join(" ".join(lines_of(REPORT)).split())
     assert "methods of ejection fraction are 17 points apart, more than 10: 62 % by single-plane disks (A4C)" in text
     assert "Ejection fraction: biplane disks, of 2 loops, before single-plane disks (A4C)" in text
+
+
+def test_what_a_model_notes_of_a_selected_value_is_said() -> None:
+    """A diameter would be printed without its timing and its edge convention."""
+    notes = ("end-diastole at the onset of QRS", "leading edge to leading edge")
+    report = report_of(
+        [SWEEPS[0]], [said(SWEEPS[0], "mmode", number(LVIDD, 47, notes=notes), number(EF, 50, notes=notes[:1]))]
+    )
+    rows = section(report, "About these values")
+    assert rows == [
+        "Ejection fraction, LVIDd: end-diastole at the onset of QRS", "LVIDd: leading edge to leading edge",
+    ]  # fmt: skip
 
 
 def test_the_head_says_what_kind_of_report_it_is() -> None:
