@@ -9,13 +9,14 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from echonode.core.clip import Mode
 from echonode.core.codes import Code
 from echonode.core.report import Algorithm, LoopSaid, Refused, ReportedValue, ReportState, StudyReport, ValueGroup
 from echonode.core.settings import NodeSection
 from echonode.derive import report_codes as codes
 from echonode.derive.document_sheet import FAINT, MARGIN, SHADE, WIDTH, Column, Row, Sheets
 from echonode.derive.report_document import algorithms_of
-from echonode.derive.report_numbers import shown, unit_shown
+from echonode.derive.report_numbers import shown
 from echonode.derive.report_tree import ADDENDUM
 from echonode.dicom import elements
 
@@ -37,21 +38,31 @@ _STATES: Final = {
     ReportState.VERIFIED: ("VERIFIED", "", "#1f6b3a"),
     ReportState.ADDENDUM: ("ADDENDUM, PRELIMINARY", ADDENDUM, "#8a5a00"),
 }
+_MODES: Final[Mapping[str, str]] = {
+    Mode.B_MODE: "2D",
+    Mode.COLOUR: "2D colour",
+    Mode.M_MODE: "M-mode",
+    Mode.COLOUR_M_MODE: "colour M-mode",
+    Mode.PW: "PW Doppler",
+    Mode.CW: "CW Doppler",
+    Mode.TDI: "tissue Doppler",
+    Mode.VOLUME: "3D",
+}
 _VALUES: Final = (
-    Column(title="Quantity", width=48),
+    Column(title="Quantity", width=45),
     Column(title="Value", width=23, right=True),
     Column(title="95 % limits", width=23, right=True),
-    Column(title="Method", width=48),
-    Column(title="Stage", width=20),
-    Column(title="Loops", width=16),
+    Column(title="Method", width=52),
+    Column(title="Stage", width=21),
+    Column(title="Loops", width=14),
 )
 _LOOPS: Final = (
     Column(title="#", width=7, right=True),
-    Column(title="View", width=50),
-    Column(title="Mode", width=21),
-    Column(title="Quality", width=22),
-    Column(title="Stage", width=22),
-    Column(title="Why no result", width=56),
+    Column(title="View", width=46),
+    Column(title="Mode", width=22),
+    Column(title="Quality", width=30),
+    Column(title="Stage", width=21),
+    Column(title="Why no result", width=52),
 )
 
 
@@ -103,23 +114,20 @@ class Page:
         sheets.y += 1.6
 
     def _patient(self, sheets: Sheets) -> None:
-        text = lambda keyword: elements.text(self.header, keyword)  # noqa: E731  a word a cell
-        size, weight = elements.decimal(self.header, "PatientSize"), elements.decimal(self.header, "PatientWeight")
-        body = ", ".join(
-            [f"{size * 100:.0f} cm"] * bool(size and 0.2 < size < 2.6)
-            + [f"{weight:.0f} kg"] * bool(weight and weight > 0.2)
-        )
+        def text(keyword: str) -> str:
+            return elements.text(self.header, keyword)
+
         left = (
             ("Patient", _name(text("PatientName"), sheets)),
             ("Patient ID", text("PatientID")),
-            ("Born", " ".join(part for part in (_date(text("PatientBirthDate")), _age(text("PatientAge"))) if part)),
+            ("Born", f"{_date(text('PatientBirthDate')) or 'not stated'} {_age(text('PatientAge'))}".strip()),
             ("Sex", {"M": "male", "F": "female", "O": "other"}.get(text("PatientSex"), "")),
         )
         right = (
             ("Study", " ".join(part for part in (_date(text("StudyDate")), _time(text("StudyTime"))) if part)),
             ("Accession", text("AccessionNumber")),
             ("Referred by", _name(text("ReferringPhysicianName"), sheets)),
-            ("Height, weight", body),
+            ("Height, weight", _body(self.header)),
         )
         sheets.box(MARGIN, sheets.y, WIDTH - 2 * MARGIN, 22, colour=SHADE)
         half = (WIDTH - 2 * MARGIN) / 2
@@ -178,7 +186,7 @@ class Page:
             steady.append(f"repeatability SD {shown(said.repeatability, said.unit, of=said.value)}")
         cells = (
             _quantity(value),
-            shown(said.value, said.unit) if said.unit.value != "1" else f"{said.value:.2f}{unit_shown(said.unit)}",
+            shown(said.value, said.unit, concept=said.concept),
             limits,
             "; ".join([method, *steady]) if method else "; ".join(steady),
             _stage(group.stage, contrast=group.contrast),
@@ -257,8 +265,9 @@ def _quantity(value: ReportedValue) -> str:
 
 
 def _loop(loop: LoopSaid) -> tuple[str, ...]:
-    sure = "" if loop.view_confidence is None else f" ({loop.view_confidence:.0%})"
-    view = (loop.view.meaning if loop.view is not None else "not recognised") + sure
+    view = "not recognised"
+    if loop.view is not None:
+        view = loop.view.meaning + ("" if loop.view_confidence is None else f" ({loop.view_confidence:.0%})")
     quality = (
         ""
         if loop.quality is None
@@ -267,7 +276,7 @@ def _loop(loop: LoopSaid) -> tuple[str, ...]:
     return (
         str(loop.number),
         view,
-        loop.mode,
+        _MODES.get(loop.mode, loop.mode),
         quality or "not judged",
         _stage(loop.stage, contrast=loop.contrast),
         "\n".join(_refusal(refused) for refused in loop.refusals),
@@ -303,6 +312,17 @@ def _name(value: str, sheets: Sheets | None = None) -> str:
     family, given, middle, prefix, suffix = ([part.strip() for part in value.split("^")] + [""] * 5)[:5]
     first = " ".join(part for part in (prefix, given, middle) if part)
     return ", ".join(part for part in (" ".join(p for p in (family, suffix) if p), first) if part)
+
+
+def _body(header: Dataset) -> str:
+    """Height and weight, where they can be true of somebody."""
+    height, weight = elements.decimal(header, "PatientSize"), elements.decimal(header, "PatientWeight")
+    said = []
+    if height is not None and 0.2 < height < 2.6:
+        said.append(f"{height * 100:.0f} cm")
+    if weight is not None and 0.2 < weight < 500:
+        said.append(f"{weight:.0f} kg")
+    return ", ".join(said)
 
 
 def _date(value: str) -> str:

@@ -22,6 +22,8 @@ SHADE: Final = "#eef2f5"
 _MM: Final = 25.4
 _POINT: Final = _MM / 72
 _LEADING: Final = 1.32
+_ASCENT: Final = 0.93
+_GUTTER: Final = 3.5
 _FAMILY: Final = "DejaVu Sans"
 
 
@@ -90,14 +92,14 @@ class Sheets:
         """One line with its upper edge at `y`, from `x` on, or up to `x`."""
         self.figures[-1].text(
             x / WIDTH,
-            1 - y / HEIGHT,
+            1 - (y + size * _POINT * _ASCENT) / HEIGHT,
             self.printable(text),
             fontsize=size,
             fontweight="bold" if strong else "normal",
             family=_FAMILY,
             color=colour,
             ha="right" if right else "left",
-            va="top",
+            va="baseline",
             parse_math=False,
         )
 
@@ -120,12 +122,12 @@ class Sheets:
         """How wide a line is, in millimetres."""
         from matplotlib.font_manager import FontProperties
 
-        figure: Any = self.figures[-1]
+        figure: Any = self.figures[-1]  # its canvas is the one of Agg, which can measure
         properties = FontProperties(family=_FAMILY, size=size, weight="bold" if strong else "normal")
         width, _, _ = figure.canvas.get_renderer().get_text_width_height_descent(
             self.printable(text), properties, ismath=False
         )
-        return float(width) / figure.dpi * _MM
+        return float(width) / float(figure.dpi) * _MM
 
     def wrapped(self, text: str, width: float, *, size: float, strong: bool = False) -> list[str]:
         """`text` in lines of at most `width` millimetres; a word that is wider is broken."""
@@ -179,7 +181,7 @@ class Sheets:
         self._head(columns, size)
         for row in rows:
             cells = [
-                self.wrapped(cell, column.width - 2, size=size, strong=row.strong)
+                self.wrapped(cell, column.width - _GUTTER, size=size, strong=row.strong)
                 for cell, column in zip(row.cells, columns, strict=True)
             ]
             tall = max(map(len, cells)) * height + 1.6

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from echonode.core.codes import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derived_uid
@@ -120,9 +120,9 @@ def structured(
         dataset.PredecessorDocumentsSequence = Sequence(_referenced(before, sources))
     for element in content:
         dataset[element.tag] = element
-    here, elsewhere = [], []
-    for uid in referenced_uids(content):
-        (here if sources.study_of(uid) == report.study_uid else elsewhere).append(uid)
+    used = referenced_uids(content)
+    here = [uid for uid in used if sources.study_of(uid) == report.study_uid]
+    elsewhere = [uid for uid in used if uid not in here]
     if here:
         dataset.CurrentRequestedProcedureEvidenceSequence = Sequence(_referenced(here, sources))
     if elsewhere:
@@ -151,7 +151,8 @@ def equipment(report: StudyReport, sources: Sources, *, node: NodeSection, now: 
         if "Manufacturer" not in scanner:
             scanner.Manufacturer = "unknown"
         yield scanner
-    for algorithm in algorithms_of(report) or [None]:
+    algorithms: list[Algorithm | None] = [*algorithms_of(report)]
+    for algorithm in algorithms or [None]:
         ours = Dataset()
         ours.PurposeOfReferenceCodeSequence = Sequence([code_item(PROCESSING_EQUIPMENT)])
         ours.Manufacturer = MANUFACTURER
@@ -227,9 +228,9 @@ def _referenced(uids: Iterable[str], sources: Sources) -> Iterator[Dataset]:
         study = Dataset()
         study.StudyInstanceUID = study_uid
         study.ReferencedSeriesSequence = Sequence()
-        for series_uid, instances in by_series.items():
+        for series_instance_uid, instances in by_series.items():
             series = Dataset()
-            series.SeriesInstanceUID = series_uid
+            series.SeriesInstanceUID = series_instance_uid
             series.ReferencedSOPSequence = Sequence(instances)
             study.ReferencedSeriesSequence.append(series)
         yield study
@@ -243,7 +244,7 @@ def derived_object(dataset: Dataset, *, kind: str) -> DerivedObject:
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+        dataset.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
         dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
         dataset.save_as(path, enforce_file_format=True)
 

@@ -6,11 +6,15 @@ Text is cleaned of what VR UT does not allow, numbers are rounded, and what nobo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydicom.dataset import Dataset
 
 from echonode.core.codes import Code
 from echonode.core.report import ObjectReference
 from echonode.derive.report_numbers import rounded
+
+Item = TypeVar("Item", bound=Dataset)
 
 if TYPE_CHECKING:
     from highdicom.sr import CodedConcept, ContainerContentItem, ContentItem
@@ -56,7 +60,7 @@ def number(
     return exact(item)
 
 
-def exact(item: Any) -> Any:
+def exact(item: Item) -> Item:
     """A NUM item without Floating Point Value (0040,A161): Numeric Value says all of a rounded number (PS3.3 C.18.1)."""
     for measured in item.MeasuredValueSequence:
         whole = float(measured.NumericValue)
@@ -100,7 +104,7 @@ def container(
     return made
 
 
-def with_items(item: Any, items: Iterable[ContentItem]) -> Any:
+def with_items(item: Item, items: Iterable[ContentItem]) -> Item:
     """`item` with further items below it."""
     from highdicom.sr import ContentSequence
 

@@ -12,6 +12,7 @@ _DECIMALS: Final = {
     "{H.B.}/min": 0, "{beats}/min": 0, "/min": 0, "1": 2, "s": 3, "cm/s": 1, "l/min": 2,
 }  # fmt: skip
 _OTHERWISE: Final = 2
+_PROBABILITY: Final = "PROB-"
 _SMALL_MM: Final = 10.0  # a mouse's ventricle: a tenth of a millimetre is a third of its shortening
 _SHOWN: Final = {
     "ml": "mL",
@@ -24,22 +25,25 @@ _SHOWN: Final = {
 }
 
 
-def rounded(value: float, unit: Code, *, of: float | None = None) -> int | float:
+def rounded(value: float, unit: Code, *, of: float | None = None, concept: Code | None = None) -> int | float:
     """`value` to the decimals that its unit deserves; whole numbers as int.
 
-    `of` is the number that it belongs to (an uncertainty has the decimals of its value).
+    `of` is the number that it belongs to (an uncertainty has the decimals of its value); `concept` what it is: a
+    probability is told to one per cent.
     """
     if isinstance(value, int):
         return value
+    if concept is not None and unit.value == "%" and concept.value.startswith(_PROBABILITY):
+        return round(float(value))
     decimals = _DECIMALS.get(unit.value, _OTHERWISE)
     if unit.value == "mm" and abs(value if of is None else of) < _SMALL_MM:
         decimals += 1
     return round(float(value), decimals) if decimals else round(float(value))
 
 
-def shown(value: float, unit: Code, *, of: float | None = None) -> str:
+def shown(value: float, unit: Code, *, of: float | None = None, concept: Code | None = None) -> str:
     """`value` with its unit as people write it: 54.0 %, 48.2 mm, 72 bpm."""
-    number = rounded(value, unit, of=of)
+    number = rounded(value, unit, of=of, concept=concept)
     if isinstance(number, float):
         small = unit.value == "mm" and abs(value if of is None else of) < _SMALL_MM
         digits = _DECIMALS.get(unit.value, _OTHERWISE) + small

@@ -30,7 +30,7 @@ def measurement_of(value: ReportedValue, sources: Sources) -> Measurement:
     said = codes.generic(value.measurement)
     measurement = Measurement(
         name=items.coded(said.concept),
-        value=rounded(said.value, said.unit),
+        value=rounded(said.value, said.unit, concept=said.concept),
         unit=items.coded(said.unit),
         method=items.coded(said.method) if said.method is not None else None,
         derivation=items.coded(said.derivation) if said.derivation is not None else None,
