@@ -80,7 +80,7 @@ class ReportBench(Bench):
 
     def loop(self, study_uid: str = "", *, stage: str = "", **options: Any) -> Dataset:
         """One loop that a scanner sends; its association is closed at once."""
-        loop = loop_dataset(study_uid=study_uid, seed=next(self._numbers), frames=4, size=64, **options)
+        loop = loop_dataset(study_uid=study_uid, seed=next(self._numbers), frames=4, **options)
         if stage:
             loop.StageName = stage
         association = new_id()
