@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,17 +15,19 @@ from echonode.cli.called import dicom_files
 from echonode.cli.options import ConfigOption, DeviceOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, quiet_logs, say
 from echonode.cli.truth import Compared, KnownObject, Truth, TruthOption, compared_as_json, show_compared
-from echonode.core.errors import EchonodeError
+from echonode.core.errors import BadInput, EchonodeError
 
 if TYPE_CHECKING:
     from echonode.cli.loaded import Loaded
     from echonode.cli.readings import Reading
     from echonode.core.clip import Clip
+    from echonode.core.package import Package
+    from echonode.core.task import Progress
 
 TASK = "mmode"
 LVID_D, LVID_S, RATE = "29436-3", "29438-9", "8867-4"
 SHOWN = {
-    "LVIDd mm": LVID_D, "LVIDs mm": LVID_S, "beats/min": RATE, "EF %": "18043-0", "FS %": "18051-3",
+    "LVIDd mm": LVID_D, "LVIDs mm": LVID_S, "beats/min": RATE, "EF %": "18043-0", "FS %": "18051-3", "mass g": "18087-7",
 }  # fmt: skip
 
 
@@ -34,6 +36,7 @@ class Layout(StrEnum):
 
     ALL = "all"
     STATS = "stats"
+    TIDY = "tidy"
 
 
 class NetworkMode(StrEnum):
@@ -73,8 +76,19 @@ def mmode_command(
         Path | None, typer.Option("--table", "-f", metavar="CSV", help="Append lines to this table.")
     ] = None,
     layout: Annotated[
-        Layout, typer.Option("--write", "-w", help="What a line of the table is: a beat, or a file.")
+        Layout,
+        typer.Option(
+            "--write",
+            "-w",
+            help="What a line of the table is: a beat (all), a file (stats), both as published; or tidy.",
+        ),
     ] = Layout.STATS,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure", "-g", metavar="DIR", help="Draw the published plots of each file into a folder of it."
+        ),
+    ] = None,
     truth: TruthOption = None,
     device: DeviceOption = "auto",
     config: ConfigOption = None,
@@ -82,7 +96,7 @@ def mmode_command(
 ) -> None:
     """Diameters, volumes and heart rate from M-mode; a refused file is named with the reason, and the exit code is 2."""
     from echonode.cli import readings
-    from echonode.cli.loaded import open_model
+    from echonode.cli.loaded import open_model, progress_bar
 
     quiet_logs()
     known = None if truth is None else Truth.read(truth)
@@ -101,16 +115,26 @@ def mmode_command(
 
     compared: list[Compared] = []
 
+    drawn = None if figure is None else _figure_folders(sources, _made(figure))
+
     def found() -> Iterator[tuple[Path, list[Reading]]]:
-        for source in sources:
-            read = [_read(loaded, source, {**parameters, "preparation": one}) for one in modes]
-            if table is not None:
-                for reading in read:
-                    if reading.refused is None:
-                        loaded.tool("table")(table, reading.details, name=source.name, layout=layout.value)
-            if known is not None:
-                compared.extend(_compared(source, read[0], known.of_file(source)))
-            yield source, read
+        with progress_bar(f"{len(sources)} files" if len(sources) > 1 else sources[0].name) as progress:
+            for number, source in enumerate(sources):
+                read = []
+                for place, one in enumerate(modes):
+                    part = _Part(progress=progress, number=number * len(modes) + place, parts=len(sources) * len(modes))
+                    folder = None if drawn is None else drawn[source] / (one if len(modes) > 1 else "")
+                    read.append(
+                        _read(loaded, source, {**parameters, "preparation": one}, progress=part, figures=folder)
+                    )
+                if table is not None:
+                    for reading in read:
+                        if reading.refused is None:
+                            loaded.tool("table")(table, reading.details, name=source.name, layout=layout.value)
+                if known is not None:
+                    compared.extend(_compared(source, read[0], known.of_file(source)))
+                yield source, read
+                progress(1000 * (number + 1), 1000 * len(sources))
 
     columns = [Column(title, _shown(code), right=True) for title, code in SHOWN.items()]
     shown = [*columns, Column("level", _level), Column("beats", _beats)]
@@ -123,9 +147,44 @@ def mmode_command(
         raise typer.Exit(2)
 
 
-def _read(loaded: Loaded, source: Path, parameters: Mapping[str, Any]) -> Reading:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """Progress of one file among several, on the one bar of the command."""
+
+    progress: Progress
+    number: int
+    parts: int
+
+    def __call__(self, done: int, total: int) -> None:
+        self.progress(1000 * self.number + min(1000, 1000 * done // max(1, total)), 1000 * self.parts)
+
+
+def _made(folder: Path) -> Path:
+    """The folder, which need not have been there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made: {error}") from error
+    return folder
+
+
+def _figure_folders(sources: Sequence[Path], into: Path) -> dict[Path, Path]:
+    """A folder of figures for each file, named as the file; files of one name are told apart by a number."""
+    found: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for source in sources:
+        folder, number = into / (source.stem or source.name), 2
+        while folder in taken:
+            folder, number = into / f"{source.stem}-{number}", number + 1
+        taken.add(folder)
+        found[source] = folder
+    return found
+
+
+def _read(
+    loaded: Loaded, source: Path, parameters: Mapping[str, Any], *, progress: Progress, figures: Path | None
+) -> Reading:  # fmt: skip
     """What one file gave; what cannot be read is a refusal."""
-    from echonode.cli.loaded import progress_bar
     from echonode.cli.readings import Reading
     from echonode.core.results import Ineligible, Measurement
 
@@ -134,8 +193,8 @@ def _read(loaded: Loaded, source: Path, parameters: Mapping[str, Any]) -> Readin
         clip = _clip(loaded, source)
         if isinstance(clip, Ineligible):
             return Reading(preparation=preparation, refused=asdict(clip))
-        with progress_bar(source.name) as progress:
-            results, details = loaded.tool("read")(loaded.runner, clip, {**_subject(source), **parameters}, progress)
+        asked = {**_subject(source, package=loaded.package), **parameters}
+        results, details = loaded.tool("read")(loaded.runner, clip, asked, progress, figures=figures)
     except EchonodeError as error:
         return Reading(preparation=preparation, refused=asdict(Ineligible(reason=str(error), code="unreadable")))
     refusal = next((result for result in results if isinstance(result, Ineligible)), None)
@@ -164,8 +223,12 @@ def _clip(loaded: Loaded, source: Path) -> Clip | Any:
     return read_clip(source, limits=loaded.settings.limits)
 
 
-def _subject(source: Path) -> dict[str, Any]:
-    """What the header tells of whose heart it is: Patient's Weight, which is in kg, and Patient Species."""
+def _subject(source: Path, *, package: Package) -> dict[str, Any]:
+    """What the header tells of whose heart it is: Patient's Weight, which is in kg, and Patient Species.
+
+    A header must name the species of an animal (PS3.3 C.7.1.1), so for models of people silence means a person. Models of
+    mice still want to be told: many recordings of mice leave it out.
+    """
     import pydicom
 
     from echonode.dicom import elements
@@ -179,6 +242,8 @@ def _subject(source: Path) -> dict[str, Any]:
     for name, words in (("mouse", ("mouse", "mus musculus")), ("human", ("human", "homo sapiens"))):
         if any(word in described for word in words):
             found["species"] = name
+    if not found and not described and "human" in (package.input.get("species") or ("human",)):
+        found["species"] = "human"
     return found
 
 

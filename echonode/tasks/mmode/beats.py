@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from scipy.signal import find_peaks, savgol_filter
 
+from echonode.tasks.mmode.ecg import Ecg
 from echonode.tasks.mmode.species import Species
 
 PUBLISHED_DISTANCE: Final = 85
@@ -52,8 +53,13 @@ def published_rates(diastoles: Columns, *, seconds: float) -> NDArray[np.float64
     return found
 
 
-def beats_of(lvid: NDArray[np.float64], *, seconds: float, species: Species) -> list[Beat]:
-    """The beats of a trace in mm, NaN where there is no cavity; none reaches over such a gap."""
+def beats_of(lvid: NDArray[np.float64], *, seconds: float, species: Species, ecg: Ecg | None = None) -> list[Beat]:
+    """The beats of a trace in mm, NaN where there is no cavity; none reaches over such a gap.
+
+    They run from R wave to R wave where an ECG shows two or more, else from one largest diameter to the next.
+    """
+    if ecg is not None and len(ecg.waves) > 1:
+        return _timed(lvid, ecg, seconds=seconds, species=species)
     found: list[Beat] = []
     for start, stop in _stretches(lvid):
         if (stop - start) * seconds >= species.shortest_beat:
@@ -62,6 +68,28 @@ def beats_of(lvid: NDArray[np.float64], *, seconds: float, species: Species) -> 
         return []
     usual = float(np.median([beat.end - beat.diastole for beat in found])) * seconds
     return [_rated(beat, seconds=seconds, longest=min(MISSED_BEAT * usual, species.longest_beat)) for beat in found]
+
+
+def _timed(lvid: NDArray[np.float64], ecg: Ecg, *, seconds: float, species: Species) -> list[Beat]:
+    """Beats from one QRS onset to the next; the diameter at the first, and the smallest in between."""
+    found = []
+    usual = float(np.median(np.diff(ecg.waves))) * seconds
+    longest = min(MISSED_BEAT * usual, species.longest_beat)
+    for (start, end), (wave, following) in zip(pairwise(ecg.onsets), pairwise(ecg.waves), strict=True):
+        first, last = round(start), min(round(end), len(lvid) - 1)
+        if last - first < 2 or not np.isfinite(lvid[first : last + 1]).all():
+            continue
+        smooth = _smooth(lvid[first : last + 1], columns=species.shortest_beat / seconds)
+        smallest = int(smooth.argmin())
+        if 0 < smooth[smallest] < smooth[0]:
+            interval = (following - wave) * seconds
+            found.append(
+                Beat(
+                    diastole=first, systole=first + smallest, end=last, lvid_d=float(smooth[0]),
+                    lvid_s=float(smooth[smallest]), heart_rate=60.0 / interval if interval <= longest else None,
+                )
+            )  # fmt: skip
+    return found
 
 
 def _beats(lvid: NDArray[np.float64], start: int, *, seconds: float, species: Species) -> list[Beat]:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.results import Ineligible
+from echonode.tasks.mmode.averaging import AT_LARGEST, AT_ONSET
 from echonode.tasks.mmode.beats import Beat, beats_of
+from echonode.tasks.mmode.ecg import Ecg
 from echonode.tasks.mmode.examination import Examination, Instant, MeasuredBeat
 from echonode.tasks.mmode.networks import Counted, NetworkMode, Networks
 from echonode.tasks.mmode.prepare import Strip
@@ -21,13 +23,14 @@ from echonode.tasks.mmode.volumes import ejection_fraction, fractional_shortenin
 from echonode.tasks.mmode.windows import Grey, blended, cut, overlapping_tiles, resized
 
 OVERLAP: Final = 0.125
-FEWEST_BEATS: Final = 3  # fewer are said to be few: guidelines average three, five in atrial fibrillation
+NO_ECG: Final = Ecg()
 
 
 def examine(
-    strip: Strip, networks: Networks, *, mode: NetworkMode, species: Species, body_mass: float | None, told: Counted
-) -> Examination | Ineligible:
-    """What can be measured in a strip, beat by beat."""
+    strip: Strip, networks: Networks, *, mode: NetworkMode, species: Species, body_mass: float | None, told: Counted,
+    ecg: Ecg = NO_ECG,
+) -> Examination | Ineligible:  # fmt: skip
+    """What can be measured in a strip, beat by beat; from R wave to R wave where `ecg` shows two or more."""
     height, length = strip.grey.shape
     samples = probabilities_of(strip.grey, networks, mode=mode, told=told) if networks.segments else []
     probability = np.mean(samples, axis=0) if samples else None
@@ -43,7 +46,7 @@ def examine(
     good = good_columns(windows, judged, length=length) if windows else np.ones(length, np.bool_)
     calibration = strip.calibration
     lvid = found.lvid(millimetres=calibration.millimetres) if found is not None else None
-    beats = beats_of(lvid, seconds=calibration.seconds, species=species) if lvid is not None else []
+    beats = beats_of(lvid, seconds=calibration.seconds, species=species, ecg=ecg) if lvid is not None else []
     measured = [_measured(beat, good, seconds=calibration.seconds, species=species) for beat in beats]
     kept = [beat for beat in measured if beat.good]
     traces = [
@@ -69,7 +72,10 @@ def examine(
             systoles=[beat.systole.column for beat in kept],
             species=species,
         ),
-        notes=(*strip.notes, *_notes(networks, body_mass=body_mass, species=species, kept=len(kept))),
+        notes=(*strip.notes, *_notes(networks, body_mass=body_mass, species=species)),
+        waves=ecg.waves,
+        timing=AT_ONSET if ecg.waves else AT_LARGEST,
+        borders=None if found is None else np.stack((found.upper, found.lower)),
     )
 
 
@@ -113,12 +119,10 @@ def _measured(beat: Beat, good: NDArray[np.bool_], *, seconds: float, species: S
     )
 
 
-def _notes(networks: Networks, *, body_mass: float | None, species: Species, kept: int) -> Sequence[str]:
+def _notes(networks: Networks, *, body_mass: float | None, species: Species) -> Sequence[str]:
     notes = []
     if not networks.judges:
         notes.append("the quality of the strip was not judged: the package has no classifier")
     elif body_mass is None and species.mass_steps:
         notes.append("the body mass is not known: quality windows are as wide as the strip is high")
-    if networks.segments and kept < FEWEST_BEATS:
-        notes.append(f"{kept} whole beats in good stretches; three or more are usually averaged")
     return notes

@@ -34,6 +34,7 @@ from echonode.training.statistics import (
     confusion,
     mae,
     paired_bootstrap,
+    rmse,
 )
 from echonode.training.table import Table
 
@@ -128,23 +129,31 @@ def _diameters(rows: Sequence[Row], seed: int) -> Found:
     lines: list[tuple[Any, ...]] = []
     found = []
     on_level = [row for row in rows if row.level == LV]
-    for name, unit in (("LVIDd", "mm"), ("LVIDs", "mm")):
-        pairs = _pairs(on_level, name.lower())
+    for name, unit in (
+        ("LVIDd", "mm"), ("LVIDs", "mm"), ("IVSd", "mm"), ("LVPWd", "mm"), ("FS", "%"), ("EF", "%"), ("EDV", "mL"),
+        ("ESV", "mL"), ("LV mass", "g"), ("RWT", ""),
+    ):  # fmt: skip
+        pairs = _pairs(on_level, name.lower().replace(" ", "_"))
         if len(pairs) < 2:
             continue
         patients, said, true = _columns(pairs)
         error = bootstrap_interval(said, true, statistic=mae, by=patients, seed=seed)
         agreement = bland_altman(said, true)
+        title = f"{name}, {unit}" if unit else name
         lines.append(
-            (name, len(pairs), len(on_level) - len(pairs), error.value, error.low, error.high, agreement.bias.value,
+            (title, len(pairs), len(on_level) - len(pairs), error.value, error.low, error.high, agreement.bias.value,
              agreement.lower.value, agreement.upper.value, float(np.max(np.abs(said - true))))
         )  # fmt: skip
-        found.append((f"{name} MAE", error, unit))
+        spread = bootstrap_interval(said, true, statistic=rmse, by=patients, seed=seed)
+        if name.startswith("LVID"):
+            found.append((f"{name} MAE", error, unit))
+        found.append((f"{name} RMSE", spread, unit))
     if not lines:
         return "Diameters at the LV level", None, []
-    columns = ("mm", "n", "not measured", "MAE", "low", "high", "bias", "limit low", "limit high", "worst")
+    columns = ("measured", "n", "not measured", "MAE", "low", "high", "bias", "limit low", "limit high", "worst")
     words = (
-        "Median over the beats in good stretches against the mean over all beats that the strip shows; 95 % intervals "
+        "Mean over the beats in good stretches against the mean over all beats that the strip shows (volumes, FS and EF: "
+        "from those means); 95 % intervals "
     )
     words += "by bootstrap over patients, limits of agreement by Bland and Altman."
     return "Diameters at the LV level", Table(columns=columns, rows=tuple(lines), words=words), found
@@ -181,6 +190,11 @@ def _rates(rows: Sequence[Row], seed: int) -> Found:
         )
         if what.startswith("LV level, the strip"):
             found.append(("heart rate within 2 bpm", share, ""))
+            off = bootstrap_interval(
+                said[known], true[known], statistic=rmse, by=[row.patient for row, seen in zip(all_rows, known, strict=True) if seen],
+                seed=seed,
+            )  # fmt: skip
+            found.append(("heart rate RMSE", off, "/min"))
     if not lines:
         return "Heart rate", None, []
     words = "The screen shows the mean over the eight seconds before the end of the strip, which an irregular rhythm does not "

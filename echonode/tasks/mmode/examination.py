@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.results import Ineligible
+from echonode.tasks.mmode.averaging import EDGES, Averaged
 from echonode.tasks.mmode.prepare import Strip
-from echonode.tasks.mmode.quality import GOOD, Spread, Window
+from echonode.tasks.mmode.quality import GOOD, Spread, Window, good_columns
 from echonode.tasks.mmode.species import Species
 
 
@@ -30,7 +31,9 @@ class Instant:
 class MeasuredBeat:
     """One beat with what follows from its two diameters; fractions in per cent.
 
-    `septum` and `posterior` are the walls' thickness at end-diastole in mm, where they were traced.
+    `septum` and `posterior` are the walls' thickness at end-diastole in mm, where they were traced; `mass` in g and
+    `relative_wall` follow from both. `complete`: the strip shows it from its R wave (or end-diastole) to the next one.
+    `wave` is the column of its R wave, where an ECG tells it.
     """
 
     diastole: Instant
@@ -41,6 +44,10 @@ class MeasuredBeat:
     good: bool
     septum: float | None = None
     posterior: float | None = None
+    mass: float | None = None
+    relative_wall: float | None = None
+    complete: bool = True
+    wave: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,7 +59,9 @@ class Examination:
     both are empty without a classifier, and everything then counts as good. `half_widths`: 95 % limits by the name of
     a quantity, from the samples of `mc`. `levels`: how likely the sweep lies at each level, where that was judged;
     `refusal` says why there are no diameters then. `heart_rate` in beats a minute is over all good intervals together;
-    where it is None, the median of `rates` stands for it.
+    where it is None, the mean of `rates` stands for it. `waves` are columns of the R waves that an ECG in the picture
+    shows; `timing` says in words what end-diastole is taken from. `borders` float64 (2 or 4, L) are rows of the strip,
+    NaN where unseen.
     """
 
     preparation: str
@@ -73,6 +82,9 @@ class Examination:
     levels: Mapping[str, float] | None = None
     refusal: Ineligible | None = None
     heart_rate: float | None = None
+    waves: tuple[float, ...] = ()
+    timing: str = ""
+    borders: NDArray[np.float64] | None = None
 
     def spread(self, instants: Sequence[Instant]) -> Spread:
         """Statistics of those that lie in good stretches."""
@@ -82,6 +94,19 @@ class Examination:
     def good_beats(self) -> tuple[MeasuredBeat, ...]:
         """Beats that lie in good stretches from one end-diastole to the next."""
         return tuple(beat for beat in self.beats if beat.good)
+
+    @property
+    def averaged(self) -> Averaged:
+        """The beats that means are taken over."""
+        return Averaged.of(self.good_beats, [60.0 / rate.value for rate in self.rates if rate.good])
+
+    @property
+    def good_share(self) -> float | None:
+        """Share of the strip in stretches of good quality; None without a classifier."""
+        if not self.windows:
+            return None
+        good = good_columns(self.windows, self.probabilities, length=self.strip.grey.shape[1])
+        return float(good.mean())
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the pictures, as plain JSON values."""
@@ -98,6 +123,7 @@ class Examination:
                 "seconds_per_column": calibration.seconds,
                 "millimetres_per_row": calibration.millimetres,
                 "calibration": calibration.basis,
+                "box": [calibration.left, calibration.top, calibration.right - 1, calibration.bottom - 1],
                 "frames": [frame for frame, _ in self.strip.places],
             },
             "quality": [
@@ -114,6 +140,11 @@ class Examination:
             "end_systole": [_instant(one, self.species) for one in self.systoles],
             "heart_rate": [_instant(one, None) for one in self.rates],
             "beats": [_beat(beat, self.species) for beat in self.beats],
+            "beats_averaged": self.averaged.as_dict(),
+            "timing": self.timing,
+            "edges": EDGES,
+            "r_waves": [{"column": wave, "seconds": wave * calibration.seconds} for wave in self.waves],
+            "good_share": self.good_share,
             "statistics": {
                 name: _spread(self.spread(instants))
                 for name, instants in (
@@ -137,9 +168,12 @@ def _instant(one: Instant, species: Species | None) -> dict[str, Any]:
 
 def _beat(beat: MeasuredBeat, species: Species) -> dict[str, Any]:
     return {
+        "r_wave_column": beat.wave,
+        "column": beat.diastole.column,
         "seconds": beat.diastole.seconds,
         "lvid_d_mm": beat.diastole.value,
         "lvid_s_mm": beat.systole.value,
+        "lvid_s_column": beat.systole.column,
         "lvid_s_seconds": beat.systole.seconds,
         f"edv_{species.volume_unit}": beat.diastole.volume,
         f"esv_{species.volume_unit}": beat.systole.volume,
@@ -148,7 +182,10 @@ def _beat(beat: MeasuredBeat, species: Species) -> dict[str, Any]:
         "heart_rate_bpm": None if beat.rate is None else beat.rate.value,
         "ivs_d_mm": beat.septum,
         "lvpw_d_mm": beat.posterior,
+        "lv_mass_g": beat.mass,
+        "relative_wall_thickness": beat.relative_wall,
         "good": beat.good,
+        "complete": beat.complete,
     }
 
 

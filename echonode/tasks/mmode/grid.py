@@ -36,6 +36,10 @@ class Gridded:
         where = (np.arange(length) + 0.5) / self.stretch - 0.5
         return np.apply_along_axis(lambda row: np.interp(where, np.arange(values.shape[-1]), row), -1, values)
 
+    def place_of(self, column: float) -> float:
+        """The inverse of `column_of`."""
+        return (column + 0.5) / self.stretch - 0.5
+
     def column_of(self, place: float) -> float:
         """Where a place on the grid's column axis lies on the strip's; the middle of the first column is 0."""
         return (place + 0.5) * self.stretch - 0.5

@@ -9,13 +9,20 @@ import numpy as np
 
 from echonode.core.results import Ineligible, Measurement
 from echonode.tasks.mmode import concepts
+from echonode.tasks.mmode.calibration import sound_calibration
 from echonode.tasks.mmode.case import Case
 from echonode.tasks.mmode.examination import Examination
 from echonode.tasks.mmode.outcome import results_of
 from echonode.tasks.mmode.runner import MModeRunner
+from echonode.tasks.mmode.species import HUMAN
+from echonode.tasks.mmode.volumes import ejection_fraction, fractional_shortening, mass, relative_wall, teichholz
 
 SUBJECT: Final = {"species": "human"}
 LV: Final = "lv"
+FURTHER: Final = {
+    "ivsd": concepts.IVS_D, "lvpwd": concepts.LVPW_D, "fs": concepts.SHORTENING, "ef": concepts.EJECTION_FRACTION,
+    "edv": concepts.EDV, "esv": concepts.ESV, "lv_mass": concepts.MASS, "rwt": concepts.RELATIVE_WALL,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +47,22 @@ class Row:
     own_rate: float | None
     shown_rate: float
     dice: float | None
+    ivsd: float | None = None
+    ivsd_true: float | None = None
+    lvpwd: float | None = None
+    lvpwd_true: float | None = None
+    fs: float | None = None
+    fs_true: float | None = None
+    ef: float | None = None
+    ef_true: float | None = None
+    edv: float | None = None
+    edv_true: float | None = None
+    esv: float | None = None
+    esv_true: float | None = None
+    lv_mass: float | None = None
+    lv_mass_true: float | None = None
+    rwt: float | None = None
+    rwt_true: float | None = None
 
 
 def measured(runner: MModeRunner, case: Case) -> Row:
@@ -77,7 +100,34 @@ def measured(runner: MModeRunner, case: Case) -> Row:
         own_rate=case.own_rate,
         shown_rate=case.shown_rate,
         dice=dice,
+        **{name: values.get(concept.value) for name, concept in FURTHER.items()},
+        **_further_truth(case),
     )
+
+
+def _further_truth(case: Case) -> dict[str, float | None]:
+    """What follows from the true diameters, and the true thickness of the walls at the R waves."""
+    if case.lvidd_mm is None or case.lvids_mm is None:
+        return {}
+    large, small = (float(each) for each in teichholz(np.array([case.lvidd_mm, case.lvids_mm]) / HUMAN.diameter_mm))
+    found: dict[str, float | None] = {
+        "fs_true": fractional_shortening(case.lvidd_mm, case.lvids_mm), "ef_true": ejection_fraction(large, small),
+        "edv_true": large, "esv_true": small,
+    }  # fmt: skip
+    box = sound_calibration(case.clip.regions, rows=case.clip.frames.shape[1], columns=case.clip.frames.shape[2])
+    if isinstance(box, Ineligible):
+        return found
+    columns = [round(wave / box.seconds - 0.5) for wave in case.r_waves_s]
+    inside = [column for column in columns if 0 <= column < case.walls.shape[1]]
+    if inside:
+        walls = case.walls[:, inside].mean(axis=1) * box.millimetres
+        septum, posterior = float(walls[1] - walls[0]), float(walls[3] - walls[2])
+        found |= {
+            "ivsd_true": septum, "lvpwd_true": posterior,
+            "lv_mass_true": mass(lvid=case.lvidd_mm, septum=septum, posterior=posterior),
+            "rwt_true": relative_wall(lvid=case.lvidd_mm, posterior=posterior),
+        }  # fmt: skip
+    return found
 
 
 def dice_of(mask: np.ndarray, case: Case) -> float | None:

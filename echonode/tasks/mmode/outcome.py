@@ -1,83 +1,172 @@
-"""An examination as results: medians over the good beats, the cavity as labels, or the reason why there is nothing."""
+"""An examination as results: means over the good beats, the cavity as labels, and the reason for what there is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from echonode.core.codes import Code
 from echonode.core.results import Ineligible, LabelMap, Measurement, Result
+from echonode.tasks.common.uncertainty import Limits, stated
 from echonode.tasks.mmode import concepts
+from echonode.tasks.mmode.averaging import EDGES
 from echonode.tasks.mmode.examination import Examination, Instant
 
+NO_LIMITS: Final[Mapping[str, Limits]] = MappingProxyType({})
 LABEL: Final = 1
+LIMITED: Final = {
+    "lvid_d": "LVIDd", "lvid_s": "LVIDs", "heart_rate": "heart rate", "edv": "EDV", "esv": "ESV", "ejection_fraction": "EF",
+    "fractional_shortening": "FS", "ivs_d": "IVSd", "lvpw_d": "LVPWd", "mass": "LV mass", "relative_wall": "RWT",
+}  # fmt: skip
+"""What the metrics of a package's locked test call each quantity."""
 
 
-def results_of(examination: Examination, *, frames: int, rows: int, columns: int) -> tuple[Result, ...]:
-    """What the runner gives for a clip of that many frames of that size."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantity:
+    """What is reported under `name`: one value a beat or interval, read at the columns of `where`."""
+
+    name: str
+    concept: Code
+    unit: Code
+    values: Sequence[float]
+    where: Sequence[Instant]
+    method: Code | None = None
+    site: Code | None = concepts.VENTRICLE
+
+
+def results_of(
+    examination: Examination, *, frames: int, rows: int, columns: int, limits: Mapping[str, Limits] = NO_LIMITS
+) -> tuple[Result, ...]:
+    """What the runner gives for a clip of that many frames of that size: means over beats, the cavity, and a refusal.
+
+    Off the LV level, and where nothing is good, the heart rate of an ECG stands beside the refusal. `limits` are those of
+    the package's locked test by the names of `LIMITED`.
+    """
     if examination.refusal is not None:
-        return (examination.refusal,)
+        return (*_heart_rate(examination, limits), examination.refusal)
     if examination.lvid is None:
         return (_good_share(examination),) if examination.windows else (_level_alone(examination),)
-    found = _measurements(examination)
-    if not found:
-        return (_nothing(examination),)
+    found = _measurements(examination, limits)
+    if all(one.concept == concepts.HEART_RATE for one in found):
+        return (*found, _nothing(examination))
     labels = _labels(examination, frames=frames, rows=rows, columns=columns)
     return (*found, labels) if labels is not None else tuple(found)
 
 
-def _measurements(examination: Examination) -> list[Measurement]:
-    """Medians; only quantities that were measured at least once."""
+def _measurements(examination: Examination, limits: Mapping[str, Limits]) -> list[Measurement]:
+    """Means over beats; only quantities that were measured at least once."""
+    if examination.preparation == "published":
+        return [*_published(examination, limits), *_heart_rate(examination, limits)]
     volume_unit = concepts.VOLUME_UNITS[examination.species.volume_unit]
-    beats = examination.good_beats
-    good = {
-        name: [one for one in instants if one.good]
-        for name, instants in (
-            ("d", examination.diastoles), ("s", examination.systoles), ("rate", examination.rates),
-        )
-    }  # fmt: skip
-    rows: list[tuple[str, Code, Sequence[float], Code, Code | None, Sequence[Instant]]] = [
-        ("lvid_d", concepts.LVID_D, _values(good["d"]), concepts.MILLIMETRES, None, good["d"]),
-        ("lvid_s", concepts.LVID_S, _values(good["s"]), concepts.MILLIMETRES, None, good["s"]),
-        (
-            "heart_rate",
-            concepts.HEART_RATE,
-            _rates(examination, good["rate"]),
-            concepts.BEATS_A_MINUTE,
-            None,
-            good["rate"],
+    beats = examination.averaged.beats
+    ends, smallest = [beat.diastole for beat in beats], [beat.systole for beat in beats]
+    rows = (
+        Quantity(name="lvid_d", concept=concepts.LVID_D, unit=concepts.MILLIMETRES, values=_values(ends), where=ends),
+        Quantity(name="lvid_s", concept=concepts.LVID_S, unit=concepts.MILLIMETRES, values=_values(smallest), where=smallest),
+        Quantity(
+            name="ivs_d", concept=concepts.IVS_D, unit=concepts.MILLIMETRES, values=_known(b.septum for b in beats),
+            where=ends, site=None,
         ),
-    ]
-    if beats:
-        ends, smallest = [beat.diastole for beat in beats], [beat.systole for beat in beats]
-        rows += [
-            ("edv", concepts.EDV, _volumes(ends), volume_unit, concepts.TEICHHOLZ, ends),
-            ("esv", concepts.ESV, _volumes(smallest), volume_unit, concepts.TEICHHOLZ, smallest),
-            (
-                "ejection_fraction", concepts.EJECTION_FRACTION, [beat.ejection_fraction for beat in beats],
-                concepts.PER_CENT, concepts.TEICHHOLZ, ends,
-            ),
-            (
-                "fractional_shortening", concepts.SHORTENING, [beat.fractional_shortening for beat in beats],
-                concepts.PER_CENT, None, ends,
-            ),
-            ("ivs_d", concepts.IVS_D, _known(beat.septum for beat in beats), concepts.MILLIMETRES, None, ends),
-            ("lvpw_d", concepts.LVPW_D, _known(beat.posterior for beat in beats), concepts.MILLIMETRES, None, ends),
-        ]  # fmt: skip
-    return [
-        Measurement(
-            concept=concept,
-            value=float(np.median(values)),
-            unit=unit,
-            method=method,
-            frames=tuple(sorted({examination.strip.frame_at(one.column) for one in where})),
-            uncertainty=examination.half_widths.get(name),
+        Quantity(
+            name="lvpw_d", concept=concepts.LVPW_D, unit=concepts.MILLIMETRES, values=_known(b.posterior for b in beats),
+            where=ends,
+        ),
+        Quantity(
+            name="mass", concept=concepts.MASS, unit=concepts.GRAMS, values=_known(b.mass for b in beats), where=ends,
+            method=concepts.MASS_BY_MMODE,
+        ),
+        Quantity(
+            name="relative_wall", concept=concepts.RELATIVE_WALL, unit=concepts.ONE,
+            values=_known(b.relative_wall for b in beats), where=ends,
+        ),
+        Quantity(
+            name="edv", concept=concepts.EDV, unit=volume_unit, values=_volumes(ends), where=ends,
+            method=concepts.TEICHHOLZ,
+        ),
+        Quantity(
+            name="esv", concept=concepts.ESV, unit=volume_unit, values=_volumes(smallest), where=smallest,
+            method=concepts.TEICHHOLZ,
+        ),
+        Quantity(
+            name="ejection_fraction", concept=concepts.EJECTION_FRACTION, unit=concepts.PER_CENT,
+            values=[beat.ejection_fraction for beat in beats], where=ends, method=concepts.TEICHHOLZ,
+        ),
+        Quantity(
+            name="fractional_shortening", concept=concepts.SHORTENING, unit=concepts.PER_CENT,
+            values=[beat.fractional_shortening for beat in beats], where=ends,
+        ),
+    )  # fmt: skip
+    found = [_mean(examination, row, limits) for row in rows if len(row.values)]
+    return [*found, *_heart_rate(examination, limits)]
+
+
+def _published(examination: Examination, limits: Mapping[str, Limits]) -> list[Measurement]:
+    """Means of what the authors' way finds, each for itself: it knows no beats."""
+    good = [[one for one in some if one.good] for some in (examination.diastoles, examination.systoles)]
+    rows = [
+        Quantity(name=name, concept=concept, unit=concepts.MILLIMETRES, values=_values(where), where=where)
+        for name, concept, where in zip(
+            ("lvid_d", "lvid_s"), (concepts.LVID_D, concepts.LVID_S), good, strict=True
         )
-        for name, concept, values, unit, method, where in rows
-        if len(values)
-    ]
+    ]  # fmt: skip
+    return [_mean(examination, row, limits) for row in rows if len(row.values)]
+
+
+def _heart_rate(examination: Examination, limits: Mapping[str, Limits]) -> list[Measurement]:
+    """The mean over the good intervals together, never what the scanner prints: that is a mean of other beats too."""
+    good = [one for one in examination.rates if one.good]
+    if not good:
+        return []
+    values = _values(good)
+    value = float(np.mean(values)) if examination.heart_rate is None else examination.heart_rate
+    source = "R waves of the ECG in the picture" if examination.waves else "motion of the walls, no ECG was read"
+    row = Quantity(
+        name="heart_rate",
+        concept=concepts.HEART_RATE,
+        unit=concepts.BEATS_A_MINUTE,
+        values=values,
+        where=good,
+        site=None,
+    )
+    words = f"{len(good)} R-R interval{'s' if len(good) > 1 else ''}; timing: {source}"
+    return [_mean(examination, row, limits, value=value, notes=(words,))]
+
+
+def _mean(
+    examination: Examination, row: Quantity, limits: Mapping[str, Limits], *, value: float | None = None,
+    notes: tuple[str, ...] | None = None,
+) -> Measurement:  # fmt: skip
+    values = np.asarray(row.values, np.float64)
+    return Measurement(
+        concept=row.concept,
+        value=float(values.mean()) if value is None else value,
+        unit=row.unit,
+        method=row.method,
+        frames=tuple(sorted({examination.strip.frame_at(one.column) for one in row.where})),
+        repeatability=float(values.std(ddof=1)) if len(values) > 1 else None,
+        count=len(values),
+        site=row.site,
+        derivation=concepts.MEAN,
+        notes=_said(examination, row, count=len(values)) if notes is None else notes,
+        **stated(limits.get(row.name)),
+    )
+
+
+def _said(examination: Examination, row: Quantity, *, count: int) -> tuple[str, ...]:
+    """What a reader must know of one value: how many beats, when, from which edge, and what model and rule it rests on."""
+    beats = f"mean over {count} beat{'s' if count > 1 else ''}"
+    notes = [f"{beats}; {examination.timing}; {EDGES}"]
+    if examination.preparation == "clinical" and (few := examination.averaged.note) is not None:
+        notes.append(few)
+    if row.method == concepts.TEICHHOLZ:
+        notes.append("Teichholz assumes a ventricle of one shape that contracts evenly")
+    if (spread := examination.half_widths.get(row.name)) is not None:
+        notes.append(f"samples of the network with dropout differ by +- {spread:.2g} {row.unit.value} (95 %)")
+    return tuple(notes)
 
 
 def _labels(examination: Examination, *, frames: int, rows: int, columns: int) -> LabelMap | None:
@@ -115,10 +204,6 @@ def _nothing(examination: Examination) -> Ineligible:
 
 def _values(instants: Sequence[Instant]) -> list[float]:
     return [one.value for one in instants]
-
-
-def _rates(examination: Examination, good: Sequence[Instant]) -> list[float]:
-    return _values(good) if examination.heart_rate is None or not good else [examination.heart_rate]
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

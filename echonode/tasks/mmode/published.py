@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.results import Ineligible
+from echonode.tasks.mmode.averaging import PUBLISHED_TIMING
 from echonode.tasks.mmode.beats import published_extrema, published_rates
 from echonode.tasks.mmode.examination import Examination, Instant
 from echonode.tasks.mmode.networks import Counted, NetworkMode, Networks
 from echonode.tasks.mmode.prepare import Strip
 from echonode.tasks.mmode.quality import GOOD, Window, mean_row, published_windows
 from echonode.tasks.mmode.species import Species
-from echonode.tasks.mmode.trace import counted_lvid
+from echonode.tasks.mmode.trace import counted_lvid, outermost
 from echonode.tasks.mmode.uncertainty import half_widths
 from echonode.tasks.mmode.volumes import teichholz
 from echonode.tasks.mmode.windows import Grey, cut, joined, nearest, published_tiles, resized
@@ -77,6 +78,8 @@ def examine(
         rates=tuple(beating),
         half_widths=half_widths(traces, diastoles=good_ends, systoles=good_smallest, species=species),
         notes=strip.notes,
+        timing=PUBLISHED_TIMING,
+        borders=np.stack(outermost(mask)),
     )
 
 

@@ -15,26 +15,29 @@ from numpy.typing import NDArray
 from echonode.core.clip import Clip
 from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
-from echonode.core.results import Ineligible, Result
+from echonode.core.results import Details, Ineligible, Picture, Result
 from echonode.core.task import Progress
 from echonode.tasks.common.checkpoint import load_weights, shapes_of
 from echonode.tasks.common.devices import open_device
+from echonode.tasks.common.uncertainty import Limits, limits_of
 from echonode.tasks.mmode import clinical, published, tracing
 from echonode.tasks.mmode.compact import COMPACT, JUDGED, Judge, LevelNet, Tracer, build_compact
 from echonode.tasks.mmode.compact_networks import CompactNetworks
-from echonode.tasks.mmode.ecg import r_waves
+from echonode.tasks.mmode.ecg import Ecg, ecg_of
 from echonode.tasks.mmode.examination import Examination
 from echonode.tasks.mmode.grid import Gridded
 from echonode.tasks.mmode.net import CardioNet, QuickNat, build
 from echonode.tasks.mmode.networks import MODES, PRECISIONS, NetworkMode, Networks, Sampling
-from echonode.tasks.mmode.outcome import results_of
-from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, Strip, strip_of
+from echonode.tasks.mmode.outcome import LIMITED, results_of
+from echonode.tasks.mmode.picture import picture_of
+from echonode.tasks.mmode.prepare import PREPARATIONS, Preparation, strip_of
 from echonode.tasks.mmode.quality import GOOD
 from echonode.tasks.mmode.species import SPECIES, Species, species_of
 from echonode.tasks.mmode.windows import resized
 
 SAMPLES_MOST: Final = 64
 Network = TypeVar("Network")
+COLUMNS_KEPT: Final = 4096
 HEAVIEST: Final = 1_000_000.0  # g
 
 
@@ -108,23 +111,28 @@ def open_networks(
         precision=precision,
     )
     species = tuple(str(name) for name in package.input.get("species") or ())
-    return MModeRunner(networks, usual=usual, species=species, compact=compact)
+    known = {name: limits_of(package, called) for name, called in LIMITED.items()}
+    limits = {name: found for name, found in known.items() if found is not None}
+    return MModeRunner(networks, usual=usual, species=species, compact=compact, limits=limits)
 
 
 class MModeRunner:
     """A Runner. Parameters: `species` (mouse, human), `body_mass_g`, `preparation`, `mode`, `ecg` (False: R waves
-    from the motion alone, where small networks measure); all may be left out."""
+    from the motion alone); all may be left out. `limits`: 95 % limits by the names of `LIMITED`."""
 
     def __init__(
-        self, networks: Networks, *, usual: Settings, species: Sequence[str], compact: CompactNetworks | None = None
-    ) -> None:
+        self, networks: Networks, *, usual: Settings, species: Sequence[str], compact: CompactNetworks | None = None,
+        limits: Mapping[str, Limits] | None = None,
+    ) -> None:  # fmt: skip
         self._networks, self._usual, self._species = networks, usual, tuple(species)
+        self._limits = dict(limits or {})
         self._compact = compact or CompactNetworks(tracer=None, level=None, judges=(), device=networks.device)
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
-        """Measurements and a label map, or one Ineligible, for each clip in order."""
+        """For each clip in order: measurements, a label map, a picture and details, with an Ineligible for what there is
+        not; or one Ineligible alone, where nothing was read."""
         found: list[tuple[Result, ...]] = []
         for index, (clip, asked) in enumerate(zip(clips, parameters, strict=True)):
             told = _Told(progress, clip=index, clips=len(clips))
@@ -132,10 +140,16 @@ class MModeRunner:
             if isinstance(examination, Ineligible):
                 found.append((examination,))
             else:
-                count, rows, columns = clip.frames.shape[:3]
-                found.append(results_of(examination, frames=count, rows=rows, columns=columns))
+                found.append((*self.results(clip, examination), Details(values=kept_details(examination))))
             told.done()
         return found
+
+    def results(self, clip: Clip, examination: Examination) -> tuple[Result, ...]:
+        """What was read from a clip as values that can become DICOM objects, the annotated strip among them."""
+        count, rows, columns = clip.frames.shape[:3]
+        results = results_of(examination, frames=count, rows=rows, columns=columns, limits=self._limits)
+        drawn: tuple[Picture, ...] = (picture_of(clip, examination, results),)
+        return (*results, *drawn)
 
     def joined(self, further: MModeRunner) -> MModeRunner:
         """A runner with the networks of both and the settings of this one.
@@ -149,7 +163,7 @@ class MModeRunner:
             raise PackageInvalid("a second segmentation network; one strip has one outline")
         return MModeRunner(
             self._networks.joined(further._networks), usual=self._usual, species=self._species,
-            compact=self._compact.joined(further._compact),
+            compact=self._compact.joined(further._compact), limits=self._limits,
         )  # fmt: skip
 
     def examine(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Examination | Ineligible:
@@ -168,13 +182,14 @@ class MModeRunner:
         strip = strip_of(clip, preparation=settings.preparation)
         if isinstance(strip, Ineligible):
             return strip
+        ecg = Ecg()
+        if parameters.get("ecg", True) is not False and settings.preparation == "clinical":
+            ecg = ecg_of(clip.frames, strip.calibration, places=strip.places, regions=clip.regions, species=species)
         if small:
             return tracing.examine(
                 strip, self._compact, self._networks, species=species, body_mass=settings.body_mass,
-                told=lambda: progress(1, 2),
-                waves=_waves(clip, strip) if parameters.get("ecg", True) is not False else (),
+                told=lambda: progress(1, 2), ecg=ecg,
             )  # fmt: skip
-        examine = published.examine if settings.preparation == "published" else clinical.examine
         done = 0
         passes = self._networks.sampling.samples if settings.mode == "mc" else 1
         height, length = strip.grey.shape
@@ -185,8 +200,12 @@ class MModeRunner:
             done += 1
             progress(min(done, expected), expected)
 
-        return examine(
-            strip, self._networks, mode=settings.mode, species=species, body_mass=settings.body_mass, told=told
+        if settings.preparation == "published":
+            return published.examine(
+                strip, self._networks, mode=settings.mode, species=species, body_mass=settings.body_mass, told=told
+            )
+        return clinical.examine(
+            strip, self._networks, mode=settings.mode, species=species, body_mass=settings.body_mass, told=told, ecg=ecg
         )
 
     @property
@@ -246,9 +265,12 @@ class _Told:
         self._progress(1000 * (self._clip + 1), 1000 * self._clips)
 
 
-def _waves(clip: Clip, strip: Strip) -> tuple[float, ...]:
-    """R waves of the ECG in a still picture; over a moving time line the trace is not followed."""
-    return r_waves(clip.frames[0], strip.calibration) if len(clip.frames) == 1 else ()
+def kept_details(examination: Examination) -> dict[str, Any]:
+    """What is kept with the results: everything as JSON values, but no diameter for each of very many columns."""
+    details = examination.as_dict()
+    if details["lvid_mm"] is not None and len(details["lvid_mm"]) > COLUMNS_KEPT:
+        details["lvid_mm"] = None
+    return details
 
 
 def _built(package: Package, architecture: str) -> CardioNet | QuickNat | Tracer | LevelNet | Judge:

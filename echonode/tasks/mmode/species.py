@@ -25,6 +25,8 @@ class Species:
     volume_unit: str
     mass_steps: tuple[tuple[float, float], ...] = ()
     heaviest: float = math.inf
+    formula_of_mass: bool = False
+    """Whether the cube formula of the ventricle's mass was made for it."""
 
     def share_of_height(self, body_mass: float | None) -> float:
         """How wide a quality window is, as a share of the strip's height, for a body mass in g."""
@@ -37,7 +39,9 @@ MOUSE: Final = Species(
     name="mouse", shortest_beat=0.055, longest_beat=0.4, diameter_mm=1.0, volume_unit="uL",
     mass_steps=((15, 0.5), (25, 0.6), (35, 0.75), (45, 0.9)), heaviest=100.0,
 )  # fmt: skip
-HUMAN: Final = Species(name="human", shortest_beat=0.3, longest_beat=2.5, diameter_mm=10.0, volume_unit="mL")
+HUMAN: Final = Species(
+    name="human", shortest_beat=0.3, longest_beat=2.5, diameter_mm=10.0, volume_unit="mL", formula_of_mass=True
+)
 SPECIES: Final = {species.name: species for species in (MOUSE, HUMAN)}
 
 

@@ -19,6 +19,13 @@ def counted_lvid(mask: NDArray[Any], *, millimetres: float) -> NDArray[np.float6
     return found
 
 
+def outermost(mask: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows (L,) of the first and behind the last mask pixel of each column, to be drawn; NaN where there is none."""
+    seen = mask.any(axis=0)
+    first, last = mask.argmax(axis=0).astype(np.float64), len(mask) - mask[::-1].argmax(axis=0).astype(np.float64)
+    return np.where(seen, first, np.nan), np.where(seen, last, np.nan)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Walls:
     """Rows float64 (L,) of the cavity's upper and lower border, between pixels; NaN where there is no cavity."""

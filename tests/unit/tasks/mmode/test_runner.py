@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from echonode.core.clip import Clip, Mode, Region
+from echonode.core.codes import Code
 from echonode.core.results import Details, Ineligible, LabelMap, Measurement, Picture, Result
 from echonode.tasks.mmode.networks import Networks, Sampling
 from echonode.tasks.mmode.runner import MModeRunner, Settings
@@ -142,16 +143,18 @@ def test_what_is_measured_says_how() -> None:
     results = _run(_runner(), **MOUSE)
     found = {result.concept.value: result for result in results if isinstance(result, Measurement)}
     lvid = found["29436-3"]
-    assert lvid.derivation is not None and lvid.derivation.value == "373098007"
+    assert lvid.derivation is not None
+    assert lvid.derivation.value == "373098007"
     assert lvid.repeatability is not None
     words = " ".join(lvid.notes)
     assert f"mean over {lvid.count} beat" in words
     assert "no ECG was read: end-diastole at the largest diameter" in words
     assert "inner edge to inner edge" in words
     assert "fewer than 3" in words, "the strip shows two beats, and says so"
-    assert found["18043-0"].method is not None and found["18043-0"].method.value == "125209"
+    assert found["18043-0"].method == Code("125209", "DCM", "Teichholz")
     (picture,) = (result for result in results if isinstance(result, Picture))
-    assert picture.pixels.dtype == np.uint8 and not picture.synthetic
+    assert picture.pixels.dtype == np.uint8
+    assert not picture.synthetic
     assert picture.pixels.shape[1] <= 1024
     (details,) = (result for result in results if isinstance(result, Details))
     assert json.loads(json.dumps(details.values))["beats"][0]["lvid_d_mm"] == pytest.approx(5.0, abs=0.06)

@@ -175,7 +175,9 @@ def test_beats_in_bad_stretches_do_not_count() -> None:
     bad = _runner(Answers(bad=(1.0, 1.6)))
     examination = bad.examine(_clip(), {"species": "human"}, lambda done, total: None)
     assert not isinstance(examination, Ineligible)
-    assert [beat.good for beat in examination.beats] == [True, False, True, True]
+    assert [beat.good for beat in examination.beats] == [True, False, True], (
+        "of the fourth the strip ends before end-systole"
+    )
     refusal, *_ = _run(_runner(Answers(bad=(0.0, 3.0))))
     assert isinstance(refusal, Ineligible)
     assert refusal.code == "quality"
