@@ -52,7 +52,10 @@ def colour_share(frames: NDArray[np.uint8], regions: Sequence[Region] = ()) -> f
         return 0.0
     step = max(1, -(-max(frames.shape[1:3]) // _LONGEST_SIDE))
     chosen = sorted({int(at) for at in np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).round()})
-    pictures = [cv2.cvtColor(np.ascontiguousarray(frames[at][::step, ::step]), cv2.COLOR_RGB2YCrCb) for at in chosen]
+    pictures = [
+        cv2.cvtColor(np.ascontiguousarray(frames[at][::step, ::step]), cv2.COLOR_RGB2YCrCb).astype(np.uint8, copy=False)
+        for at in chosen
+    ]
     light = np.stack([picture[:, :, 0] for picture in pictures])
     change = light.max(axis=0).astype(np.int16) - light.min(axis=0)
     inside = _inside(regions, frames.shape[1:3])[::step, ::step]

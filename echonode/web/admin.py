@@ -145,6 +145,24 @@ def _table(services: Services) -> list[tuple[str, str, Job, frozenset[str]]]:
         row("GET", "/refusals", lambda console, _asked: console.refusals()),
         row("GET", "/objects", _objects, "study", "view", "mode", "confidence_min", "quality_min", "limit"),
         row("PUT", "/objects/{instance}/view", _set_view, "view", "name", "reason"),
+        row("GET", "/studies/{study}/report", lambda console, asked: console.report(asked["study"])),
+        row(
+            "POST",
+            "/studies/{study}/process-now",
+            lambda console, asked: console.process_now(asked["study"], by=asked["by"]),
+        ),
+        row("POST", "/studies/{study}/review", _review, "name", "rejected", "values", "comment"),
+        row("POST", "/studies/{study}/correct", _correct, "changes", "name", "reason"),
+        row("GET", "/studies/{study}/results", lambda console, asked: console.results(asked["study"])),
+        row(
+            "POST",
+            "/results/{target}/withdraw",
+            lambda console, asked: console.withdraw(
+                asked["target"], reason=_needed(asked, "reason"), name=_needed(asked, "name"), by=asked["by"]
+            ),
+            "reason",
+            "name",
+        ),
     ]
 
 
@@ -188,9 +206,14 @@ def _resume(console: LocalConsole, asked: Asked) -> Any:
 
 
 def _objects(console: LocalConsole, asked: Asked) -> Any:
-    words = {name: _text(asked, name, "") for name in ("study", "view", "mode")}
-    bounds = {name: _share(asked, name) for name in ("confidence_min", "quality_min")}
-    return console.objects(**words, **bounds, limit=_limit(asked, 1000))
+    return console.objects(
+        study=_text(asked, "study", ""),
+        view=_text(asked, "view", ""),
+        mode=_text(asked, "mode", ""),
+        confidence_min=_share(asked, "confidence_min"),
+        quality_min=_share(asked, "quality_min"),
+        limit=_limit(asked, 1000),
+    )
 
 
 def _set_view(console: LocalConsole, asked: Asked) -> Any:
@@ -200,6 +223,36 @@ def _set_view(console: LocalConsole, asked: Asked) -> Any:
         by=asked["by"],
         name=_text(asked, "name", ""),
         reason=_text(asked, "reason", ""),
+    )
+
+
+def _review(console: LocalConsole, asked: Asked) -> Any:
+    values = asked.get("values") or {}
+    numbers = isinstance(values, dict) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()
+    )
+    if not numbers:
+        raise BadInput("values must be a JSON object of numbers: EF: 45")
+    return console.review(
+        asked["study"],
+        name=_needed(asked, "name"),
+        by=asked["by"],
+        rejected=_text(asked, "rejected", "") if "rejected" in asked else None,
+        values={word: float(value) for word, value in values.items()},
+        comment=_text(asked, "comment", ""),
+    )
+
+
+def _correct(console: LocalConsole, asked: Asked) -> Any:
+    changes = asked.get("changes")
+    if not isinstance(changes, dict) or not changes or not all(isinstance(text, str) for text in changes.values()):
+        raise BadInput("changes must be a JSON object of texts: patient_id, issuer, name, birth_date, sex")
+    return console.correct(
+        asked["study"],
+        changes=changes,
+        name=_needed(asked, "name"),
+        reason=_needed(asked, "reason"),
+        by=asked["by"],
     )
 
 

@@ -12,6 +12,8 @@ import pytest
 from echonode.cli.main import execute
 from echonode.core.tokens import new_secret, sha256_of
 from echonode.core.work import WorkKind, WorkRequest
+from tests.support.loops import loop_dataset
+from tests.support.stow import stow
 from tests.support.web import Answer, WebProcess
 
 ROUTES = """
@@ -103,6 +105,29 @@ def test_work_is_retried_and_canceled_and_the_audit_trail_names_the_caller(
     assert "that is CANCELED cannot cancel" in capsys.readouterr().err
 
 
+def test_a_view_is_corrected_from_afar_and_found_by_it(
+    site: WebProcess, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    loop = loop_dataset()
+    file = tmp_path / "loop.dcm"
+    loop.save_as(file, enforce_file_format=True)
+    assert stow(site, file.read_bytes()).status == 200
+    (row,) = get(site, "objects?mode=2d")
+    assert (row["sop_instance_uid"], row["view"]) == (loop.SOPInstanceUID, None)
+    order = ["view", "set", loop.SOPInstanceUID, "A4C", "--by", "Ada", "--reason", "apex", "--node", address(site)]
+    assert execute(order) == 0
+    assert "A4C, was unknown" in capsys.readouterr().out
+    (row,) = get(site, "objects?view=A4C")
+    assert row["view_reason"] == "set by Ada (web:127.0.0.1): apex"
+    assert ("view known", "Ada (web:127.0.0.1)") in audited(site)
+    said = []
+    for where in (["--node", address(site)], ["--config", str(site.config)]):
+        assert execute(["objects", "--view", "A4C", "--json", *where]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert loop.SOPInstanceUID in said[0]
+
+
 def test_a_destination_is_paused_and_goes_on(site: WebProcess, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["pause", "destination", "pacs", "--reason", "upgrade", "--node", address(site)]) == 0
     (delivery,) = get(site, "deliveries")
@@ -140,6 +165,12 @@ NONSENSE: list[tuple[str, str, Any, int, str]] = [
     ("DELETE", "pauses/route/slow", None, 404, "is not paused"),
     ("POST", "quarantine/99/resubmit", None, 404, "number 99"),
     ("POST", "conflicts/1.2/resolve", {"keep": "P1"}, 404, "no study"),
+    ("GET", "objects?view=A6C", None, 400, "is no view"),
+    ("GET", "objects?mode=4d", None, 400, "is no mode"),
+    ("GET", "objects?confidence_min=high", None, 400, "must be a number"),
+    ("GET", "objects?quality_min=nan", None, 400, "between 0 and 1"),
+    ("PUT", "objects/1.2.3.4/view", {"view": "A4C"}, 404, "no stored object"),
+    ("PUT", "objects/1.2.3.4/view", {}, 400, "view is needed"),
 ]  # fmt: skip
 
 
