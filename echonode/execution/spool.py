@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from echonode.core.errors import RunFailed
-from echonode.core.result_json import KINDS, kind_of, plain, restored
-from echonode.core.results import Result
+from echonode.core.result_json import KINDS, json_values, kind_of, plain, restored
+from echonode.core.results import Details, Result
 
 PAGE = "results.json"
 LARGE = frozenset({"frames", "labels"})
@@ -32,7 +32,8 @@ def write_results(folder: Path, results: Sequence[Result]) -> None:
             if isinstance(value, np.ndarray):
                 values[field.name] = {"array": _saved(folder, f"{number:02d}-{field.name}.npy", value)}
             else:
-                values[field.name] = plain(value)
+                # details are whatever a model tells beside its results: a number that is none must not cost those
+                values[field.name] = plain(json_values(value) if isinstance(result, Details) else value)
         page.append({"kind": kind_of(result), "values": values})
     draft = folder / (PAGE + ".part")
     draft.write_text(json.dumps(page, allow_nan=False))

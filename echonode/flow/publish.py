@@ -106,7 +106,8 @@ class Publisher:
             derived.write(part)
             received = self._received(part, derived, item)
             with self._counting:
-                refusal = self.over_the_caps(derived.study_uid, more_bytes=received.size)
+                ours = derived.study_uid == item.study_uid  # what shows no patient is of a study of its own
+                refusal = self.over_the_caps(derived.study_uid, more_bytes=received.size) if ours else None
                 if refusal is not None:
                     return refusal
                 self._ingest.precheck(0)

@@ -41,6 +41,13 @@ SHORT: Mapping[tuple[str, str], str] = {
     ("111031", "DCM"): "view",
 }
 """What people call concepts whose meanings are long."""
+VOLUMES: Mapping[str, frozenset[str]] = {
+    "ED": frozenset({"18026-5", "79998-1", "79999-9"}),
+    "ES": frozenset({"18148-7", "80003-7", "80004-5"}),
+}
+"""LOINC codes of volumes that are read of one frame."""
+INSIDE = "in_patient_study"
+"""The parameter that puts synthetic pictures into the study of the object that they were made from."""
 FEW = 4
 """Values that are told in one line."""
 
@@ -74,14 +81,15 @@ def objects_of(results: Sequence[Result], origin: Origin) -> list[Make]:
     """
     if any(sum(isinstance(each, kind) for each in results) > 1 for kind in (Loop, LabelMap)):
         raise RunFailed("the model gave more than one loop or label map", transient=False)
-    common = {
+    known: dict[str, Any] = {
         "package": origin.package,
         "parameters": origin.parameters,
         "node": origin.node,
         "now": origin.now,
         "limits": origin.limits,
+        "revision": origin.revision,
+        "patient": origin.patient,
     }
-    known = common | {"revision": origin.revision, "patient": origin.patient}
     made: list[Make] = []
     pictures = 0
     for result in results:
@@ -90,14 +98,27 @@ def objects_of(results: Sequence[Result], origin: Origin) -> list[Make]:
                 made.append(partial(build_cine, origin.source, result, **known))
             case LabelMap():
                 made.append(partial(_segmentation, origin.source, result, known))
-                made.append(partial(_overlay, origin.source, result, known))
+                made.append(partial(_overlay, origin.source, result, known | {"marks": marks_of(results)}))
             case Picture(synthetic=True):
-                made.append(partial(_synthetic, origin.source, result, common | {"index": pictures}))
+                inside = origin.parameters.get(INSIDE) is True
+                options = known | {"index": pictures, INSIDE: inside}
+                made.append(partial(_synthetic, origin.source, result, options))
                 pictures += 1
             case Picture():
                 made.append(partial(_capture, origin.source, result, known | {"index": pictures}))
                 pictures += 1
     return made
+
+
+def marks_of(results: Sequence[Result]) -> dict[int, str]:
+    """The frames of end-diastole and end-systole, counted from 0, as the volumes among the results were read of them."""
+    return {
+        result.frames[0]: name
+        for result in results
+        if isinstance(result, Measurement) and len(result.frames) == 1
+        for name, concepts in VOLUMES.items()
+        if result.concept.scheme == "LN" and result.concept.value in concepts
+    }
 
 
 def kept_of(results: Sequence[Result]) -> tuple[Result, ...]:

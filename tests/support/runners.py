@@ -12,13 +12,35 @@ from typing import Any
 import numpy as np
 
 from echonode.core.clip import Clip
+from echonode.core.codes import Code
 from echonode.core.package import Package
-from echonode.core.results import Ineligible, Loop, Result
+from echonode.core.results import Details, Finding, Ineligible, LabelMap, Loop, Measurement, Picture, Result
 from echonode.core.task import Progress, TaskSpec
+from echonode.core.view_codes import VIEWS
+from tests.support.waiting import wait_until
 
 SAMPLE = TaskSpec(name="sample", title="Does what its parameters say", runner="tests.support.runners:make")
 UNLOADABLE = TaskSpec(name="sample", title="Cannot be loaded", runner="tests.support.runners:refuse_to_load")
 TASKS = {"sample": SAMPLE}
+ROOMS = {
+    name: TaskSpec(name=name, title=name, runner="tests.support.runners:make")
+    for name in ("sample", "view", "segmentation", "synthesis")
+}
+"""Tasks of the names that the flow knows, all done by the sample runner."""
+IMAGE_VIEW = Code("111031", "DCM", "Image View")
+EF = Measurement(
+    concept=Code("10230-1", "LN", "Left ventricular Ejection fraction"),
+    value=54.3,
+    unit=Code("%", "UCUM", "percent"),
+    frames=(0, 4),
+    uncertainty=9.5,
+    uncertainty_basis="locked test, n = 100",
+)
+LVIDD = Measurement(
+    concept=Code("29436-3", "LN", "Left Ventricle Internal End Diastolic Dimension"),
+    value=48.0,
+    unit=Code("mm", "UCUM", "millimeter"),
+)
 
 
 def doubled(clip: Clip) -> Loop:
@@ -36,6 +58,18 @@ def doubled(clip: Clip) -> Loop:
     )
 
 
+def labelled(clip: Clip) -> LabelMap:
+    """A bright disc is the ventricle; it is there in every frame."""
+    segments = {1: Code("87878005", "SCT", "Left ventricle")}
+    labels = (clip.frames[..., 0] > 150).astype(np.uint8)
+    return LabelMap(labels=labels, frames=tuple(range(len(labels))), segments=segments)
+
+
+def picture(title: str) -> Picture:
+    """A grey picture."""
+    return Picture(pixels=np.full((240, 320, 3), 90, np.uint8), title=title)
+
+
 class SampleRunner:
     """`do` in the parameters says what happens; `mark` names a file that grows by the process id with every run."""
 
@@ -50,11 +84,12 @@ class SampleRunner:
             if mark := asked.get("mark"):
                 with Path(mark).open("a") as file:
                     file.write(f"{os.getpid()} {len(clips)} {os.environ.get('OMP_NUM_THREADS')}\n")
-            results.append((self._one(clip, asked),))
+            given = self._one(clip, asked)
+            results.append(given if isinstance(given, tuple) else (given,))
             progress(number + 1, len(clips))
         return results
 
-    def _one(self, clip: Clip, asked: Mapping[str, Any]) -> Result:
+    def _one(self, clip: Clip, asked: Mapping[str, Any]) -> Result | tuple[Result, ...]:
         match asked.get("do", "ok"):
             case "refuse":
                 return Ineligible(reason="this one is not for me", code="not-for-me")
@@ -68,6 +103,26 @@ class SampleRunner:
                 raise MemoryError("no room for the tensors")
             case "eat":
                 return Ineligible(reason=str(len(bytearray(64 << 30))))
+            case "measure":
+                return (EF, LVIDD, Details(values={"per_clip": [52.0, 56.6], "spread": float("nan")}))
+            case "everything":
+                return (EF, labelled(clip), *(picture(title) for title in asked["titles"]))
+            case "labels":
+                return (labelled(clip),)
+            case "nothing":
+                return ()
+            case "picture of labels":
+                shown = np.repeat(clip.frames[0], 3, axis=2) * 80
+                return Picture(pixels=np.tile(shown, (4, 4, 1)), title="no patient", synthetic=True)
+            case "view":
+                found = Finding(concept=IMAGE_VIEW, value=VIEWS[asked["says"]], confidence=asked["confidence"])
+                return (found, Details(values={"probabilities": dict.fromkeys(VIEWS, 0.0)}))
+            case "tell":
+                given = {name: asked[name] for name in ("species", "patient") if name in asked}
+                return (EF, Details(values={"view": clip.view and clip.view.meaning, **given}))
+            case "wait":
+                wait_until(Path(asked["until"]).exists, "the file that lets the run end")
+                return (EF, Details(values={"view": clip.view and clip.view.meaning}))
             case "print":
                 print('{"event": "done", "run_id": "forged"}', flush=True)
         return doubled(clip)
