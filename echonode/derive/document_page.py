@@ -307,7 +307,7 @@ def _name(value: str, sheets: Sheets | None = None) -> str:
             break
     else:
         if groups:
-            return "in letters that this page cannot show: see the ID"
+            return "not printable here: see the ID"
         return ""
     family, given, middle, prefix, suffix = ([part.strip() for part in value.split("^")] + [""] * 5)[:5]
     first = " ".join(part for part in (prefix, given, middle) if part)

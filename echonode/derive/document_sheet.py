@@ -51,6 +51,7 @@ class Sheets:
     figures: list[Figure] = field(default_factory=list)
     y: float = 0.0
     _glyphs: frozenset[int] = frozenset()
+    _widths: dict[tuple[str, float, bool], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from matplotlib import font_manager
@@ -119,37 +120,48 @@ class Sheets:
         self.box(MARGIN, y, WIDTH - 2 * MARGIN, 0.2, colour=colour)
 
     def width_of(self, text: str, *, size: float, strong: bool = False) -> float:
-        """How wide a line is, in millimetres."""
+        """How wide a word or a line is, in millimetres."""
         from matplotlib.font_manager import FontProperties
 
+        known = self._widths.get((text, size, strong))
+        if known is not None:
+            return known
         figure: Any = self.figures[-1]  # its canvas is the one of Agg, which can measure
         properties = FontProperties(family=_FAMILY, size=size, weight="bold" if strong else "normal")
         width, _, _ = figure.canvas.get_renderer().get_text_width_height_descent(
             self.printable(text), properties, ismath=False
         )
-        return float(width) / float(figure.dpi) * _MM
+        return self._widths.setdefault((text, size, strong), float(width) / float(figure.dpi) * _MM)
 
     def wrapped(self, text: str, width: float, *, size: float, strong: bool = False) -> list[str]:
         """`text` in lines of at most `width` millimetres; a word that is wider is broken."""
+        space = self.width_of("n n", size=size, strong=strong) - 2 * self.width_of("n", size=size, strong=strong)
         lines: list[str] = []
         for paragraph in text.split("\n"):
-            line = ""
+            line, filled = "", 0.0
             for word in paragraph.split():
-                longer = f"{line} {word}" if line else word
-                if self.width_of(longer, size=size, strong=strong) <= width:
-                    line = longer
+                wide = self.width_of(word, size=size, strong=strong)
+                if line and filled + space + wide <= width:
+                    line, filled = f"{line} {word}", filled + space + wide
                     continue
                 if line:
                     lines.append(line)
-                while self.width_of(word, size=size, strong=strong) > width and len(word) > 1:
-                    cut = len(word) - 1
-                    while cut > 1 and self.width_of(word[:cut], size=size, strong=strong) > width:
-                        cut -= 1
-                    lines.append(word[:cut])
-                    word = word[cut:]
-                line = word
+                *whole, line = self._broken(word, width, size=size, strong=strong)
+                lines += whole
+                filled = self.width_of(line, size=size, strong=strong)
             lines.append(line)
-        return lines or [""]
+        return lines
+
+    def _broken(self, word: str, width: float, *, size: float, strong: bool) -> list[str]:
+        """A word in pieces of at most `width` millimetres."""
+        pieces = []
+        while len(word) > 1 and self.width_of(word, size=size, strong=strong) > width:
+            cut = len(word) - 1
+            while cut > 1 and self.width_of(word[:cut], size=size, strong=strong) > width:
+                cut -= 1
+            pieces.append(word[:cut])
+            word = word[cut:]
+        return [*pieces, word]
 
     def heading(self, text: str) -> None:
         """The title of a section; never alone at the end of a sheet."""

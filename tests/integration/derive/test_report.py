@@ -96,7 +96,12 @@ def test_validators_find_no_error_whatever_the_source_is_like(tmp_path: Path, sh
     path = tmp_path / "report.dcm"
     dataset = built(path, reports.study_report(headers), headers)
     # A UID of the source that is none stays what it is: another would name another object.
-    assert [line for line in validators.iod_errors(path) if "for UID" not in line] == []
+    ours = [
+        line
+        for line in validators.iod_errors(path)
+        if not any(said in line for said in ("Illegal root", "Leading zero"))
+    ]
+    assert ours == []
     ((uid, header),) = headers.items()
     reference = (
         dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
