@@ -40,7 +40,7 @@ def with_disagreement(group: ValueGroup, loops: Sequence[LoopSaid], *, limit: fl
         group.values, key=lambda each: (-len(each.frames), sorted(each.frames), each.measurement.value)
     ):
         number = value.measurement
-        if concept_of(number.concept) is not EJECTION_FRACTION or value.entered_by:
+        if concept_of(number.concept) is not EJECTION_FRACTION:
             continue
         method = method_words(number, view_of(value, shown)) or "a method that is not stated"
         model = value.algorithm.title if value.algorithm is not None else ""

@@ -54,8 +54,7 @@ def compose(
     its runs that gave nothing, `derived` what was made of it, by kind. What is said of objects that are not among
     `facts` is left out. The only thing that is looked up is what `TaskSpec.combine` names.
     """
-    visible = {each.sop_instance_uid for each in facts if not each.derived}
-    current = sorted((each for each in readings if each.sop_instance_uid in visible), key=reading_key)
+    current = sorted(readings, key=reading_key)
     loops = loops_said(
         facts,
         references=references,

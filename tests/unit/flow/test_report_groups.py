@@ -222,6 +222,29 @@ def test_no_mean_of_areas_over_views() -> None:
     assert [set(value.frames) for value in means] == [{loops[0].sop_instance_uid, loops[2].sop_instance_uid}]
 
 
+def test_no_mean_of_areas_in_pixels() -> None:
+    """Loops that were zoomed differently would be averaged."""
+    tasks = {**TASKS, "segmentation": replace(TASKS["segmentation"], combine=None)}
+    loops = [loop("1"), loop("3")]
+    area = number(LV_AREA, 9000, unit=Code("{pixels}", "UCUM", "pixels"))
+    report = report_of(loops, [said(each, "segmentation", area) for each in loops], tasks=tasks)
+    assert [len(value.frames) for value in values_of(report)] == [1, 1]
+
+
+def test_a_study_value_that_only_repeats_a_loops_stands_once() -> None:
+    """The same number would be listed twice, and look like two measurements."""
+    of = loop("1")
+    (value,) = values_of(report_of([of], [said(of, "cmr", number(WALL_MOTION, 0.4))]))
+    assert dict(value.frames) == {of.sop_instance_uid: ()}
+    assert value.measurement.count == 1
+
+
+def test_readings_of_our_own_objects_are_left_out() -> None:
+    """A model that ran on a slow-motion loop would measure generated frames into the report."""
+    made = loop("2", derived=True)
+    assert report_of([loop("1"), made], [said(made, "ejection_fraction", number(EF, 50))]).groups == ()
+
+
 def test_the_same_reading_by_two_routes_counts_once() -> None:
     """A loop that two routes send to one model would weigh twice in the mean."""
     one, two = strip("1"), strip("2")

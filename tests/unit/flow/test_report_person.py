@@ -119,6 +119,16 @@ def test_an_entered_value_never_lands_in_a_stress_stage() -> None:
     assert not any("no value is selected" in each for each in report.remarks)
 
 
+def test_an_entered_value_never_lands_among_those_with_contrast() -> None:
+    """The person's number would be filed as one of a heart filled with contrast."""
+    of = loop("9", contrast=True)
+    report = apply(report_of([of], [said(of, "ejection_fraction", number(EF, 54))]), {"EF": 45}, "Dr. Ada")
+    assert [(group.contrast, [v.selected for v in group.values]) for group in report.groups] == [
+        (False, [True]),
+        (True, [False]),
+    ]
+
+
 def test_the_excuse_for_no_ejection_fraction_goes_once_there_is_one() -> None:
     """The report would say that no ejection fraction is selected, beside the one that the person entered."""
     machine = report_of([SWEEP], [said(SWEEP, "mmode", number(EF_TEICHHOLZ, 62, method=TEICHHOLZ))])

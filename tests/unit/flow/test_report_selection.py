@@ -120,7 +120,9 @@ def test_teichholz_beside_another_method_needs_no_excuse() -> None:
     assert not any("Teichholz alone" in each for each in report.remarks)
 
 
-@pytest.mark.parametrize("stage", [None, "", "REST", "rest", "Baseline", "BASELINE ", "PRE-EXERCISE", "Pre Exercise"])
+@pytest.mark.parametrize(
+    "stage", [None, "", "REST", "rest", "Baseline", "BASELINE ", "PRE-EXERCISE", "Pre Exercise", "resting"]
+)
 def test_stages_that_mean_rest_stand_for_the_study(stage: str | None) -> None:
     """The resting loops of a stress study would not be reported."""
     of = loop("1", stage=stage)
@@ -160,7 +162,8 @@ def test_loops_without_contrast_go_before_those_with() -> None:
 
 def test_a_model_of_simulated_data_goes_behind_one_of_patients() -> None:
     """A demonstration model would head a report though a real one gave a value."""
-    readings = [said(FOUR, "ejection_fraction", number(EF, 30), model="simulated-a"), BY_VIDEO]
+    real = said(FOUR, "ejection_fraction", number(EF, 54), model="zz-model")
+    readings = [said(FOUR, "ejection_fraction", number(EF, 30), model="simulated-a"), real]
     assert heads(report_of([FOUR], readings)) == [(EF.value, 54)]
 
 
@@ -175,6 +178,32 @@ def test_areas_in_pixels_stand_for_nothing() -> None:
     """A number that depends on the zoom would be exported as the patient's."""
     pixels = number(LV_AREA, 9000, unit=Code("{pixels}", "UCUM", "pixels"))
     assert heads(report_of([FOUR], [said(FOUR, "segmentation", pixels)])) == []
+
+
+def test_the_quality_of_a_recording_stands_for_nothing() -> None:
+    """The share of a strip that can be read would be exported as a finding of the heart."""
+    share = number(Code("MMQUALITY", "99ECHONODE", "Share of a strip of good quality"), 0.8)
+    report = report_of([SWEEP], [said(SWEEP, "mmode", share)])
+    assert heads(report) == []
+    assert len(values_of(report)) == 1
+
+
+def test_loops_without_a_stage_go_before_a_named_resting_stage() -> None:
+    """Which of two resting loops heads the report would hang on how their UIDs sort."""
+    named, plain = loop("1", stage="BASELINE"), loop("2")
+    readings = [said(each, "ejection_fraction", number(EF, 54)) for each in (named, plain)]
+    (chosen,) = values_of(report_of([named, plain], readings), selected=True)
+    assert list(chosen.frames) == [plain.sop_instance_uid]
+
+
+def test_teichholz_under_stress_is_no_missing_value_at_rest() -> None:
+    """The report would excuse itself for a resting number that nobody tried to measure."""
+    stress = strip("9", stage="PEAK DOSE")
+    readings = [
+        said(SWEEP, "mmode", number(LVIDD, 50)),
+        said(stress, "mmode", number(EF_TEICHHOLZ, 70, method=TEICHHOLZ)),
+    ]
+    assert not any("Teichholz" in each for each in report_of([SWEEP, stress], readings).remarks)
 
 
 def test_the_better_recording_is_taken_where_nothing_else_tells() -> None:
@@ -195,6 +224,13 @@ def test_methods_far_apart_are_flagged_with_their_values() -> None:
     assert report.groups[0].remarks == (
         "methods of ejection fraction are 14 points apart, more than 10: 68 % by Teichholz, 54 % by video regression",
     )
+
+
+@pytest.mark.parametrize(("other", "flagged"), [(64.0, False), (64.5, True)])
+def test_more_than_the_limit_is_flagged_and_the_limit_itself_is_not(other: float, flagged: bool) -> None:
+    """A site that allows ten points would be warned at ten."""
+    report = report_of([FOUR, SWEEP], [BY_VIDEO, said(SWEEP, "mmode", number(EF_TEICHHOLZ, other, method=TEICHHOLZ))])
+    assert bool(report.groups[0].remarks) is flagged
 
 
 def test_methods_within_the_limit_of_the_site_are_not_flagged() -> None:
