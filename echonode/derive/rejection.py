@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from echonode.core.codes import REJECTED_FOR_QUALITY, Code
+from echonode.core.codes import PROCESSING_EQUIPMENT, REJECTED_FOR_QUALITY, Code
 from echonode.core.errors import BadInput
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derived_uid
 from echonode.core.settings import NodeSection
@@ -31,6 +31,7 @@ from echonode.derive.common import (
     with_identity,
 )
 from echonode.dicom import elements
+from echonode.dicom.facts import MANUFACTURER
 
 KIND = "rejection"
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
@@ -128,11 +129,17 @@ class _Note:
         dataset.SeriesInstanceUID, dataset.SeriesNumber = self.series_uid, SERIES_NUMBER
         dataset.Modality = "KO"
         dataset.SeriesDescription = f"{self.title.meaning} RESEARCH"
-        dataset.ManufacturerModelName = "echonode"
+        dataset.ManufacturerModelName = MANUFACTURER
         dataset.ReferencedPerformedProcedureStepSequence = Sequence([])
         dataset.InstanceNumber = 1
         dataset.CurrentRequestedProcedureEvidenceSequence = Sequence([self._evidence()])
         self._content(dataset)
+        ours = Dataset()
+        ours.PurposeOfReferenceCodeSequence = Sequence([code_item(PROCESSING_EQUIPMENT)])
+        ours.Manufacturer = MANUFACTURER
+        ours.StationName = ours.DeviceSerialNumber = self.node.station
+        ours.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
+        dataset.ContributingEquipmentSequence = Sequence([ours])
         set_character_set(header, dataset)
         return dataset
 
