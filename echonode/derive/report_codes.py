@@ -16,7 +16,6 @@ from echonode.core.results import Measurement
 _DCM, _SCT, _LN = "DCM", "SCT", "LN"
 
 # Root and groups (TID 1500, 1501, 5200)
-MEASUREMENT_REPORT: Final = Code("126000", _DCM, "Imaging Measurement Report")
 IMAGE_LIBRARY: Final = Code("111028", _DCM, "Image Library")
 IMAGE_LIBRARY_GROUP: Final = Code("126200", _DCM, "Image Library Group")
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
@@ -28,9 +27,7 @@ IMAGING_PROCEDURE: Final = Code("363679005", _SCT, "Imaging procedure")
 TRANSTHORACIC: Final = Code("433236007", _SCT, "Transthoracic echocardiography")
 LANGUAGE: Final = Code("121049", _DCM, "Language of Content Item and Descendants")
 ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")
-OBSERVER_TYPE: Final = Code("121005", _DCM, "Observer Type")
 DEVICE: Final = Code("121007", _DCM, "Device")
-PERSON: Final = Code("121006", _DCM, "Person")
 PERSON_NAME: Final = Code("121008", _DCM, "Person Observer Name")
 
 # What a group is about
@@ -63,7 +60,6 @@ SEGMENTATION: Final = Code("SEG", _DCM, "Segmentation")
 MODALITIES: Final[Mapping[str, Code]] = {code.value: code for code in (ULTRASOUND, OTHER_MODALITY, SEGMENTATION)}
 ROWS: Final = Code("110910", _DCM, "Pixel Data Rows")
 COLUMNS: Final = Code("110911", _DCM, "Pixel Data Columns")
-FRAMES: Final = Code("121140", _DCM, "Number of Frames")
 
 # Where the standard has no code
 NO_RESULT: Final = Code("NORESULT", PRIVATE_SCHEME, "Reason for no result")

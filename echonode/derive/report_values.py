@@ -57,7 +57,7 @@ def beside(value: ReportedValue) -> Iterator[ContentItem]:
     """
     said = codes.generic(value.measurement)
     if value.entered_by:
-        yield items.code(codes.OBSERVER_TYPE, codes.PERSON, items.HAS_OBS_CONTEXT)
+        # Without Observer Type: a person is what it is by default (TID 1001), and a code here would be a modifier.
         yield items.person(codes.PERSON_NAME, value.entered_by)
     if value.selected:
         yield items.code(codes.SELECTED, codes.YES, items.HAS_CONCEPT_MOD)

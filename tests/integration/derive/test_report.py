@@ -135,7 +135,7 @@ def test_pixelmed_finds_the_template_and_no_error(
     entered = reports.value(
         reports.EF, 45, reports.PERCENT, algorithm=None, selected=True, entered_by="Echo^Ada", selection="entered"
     )
-    report = reports.study_report(small, state=state, verified_by="Dr Echo", verified_at=1767323045.0)
+    report = reports.study_report(small, state=ReportState.VERIFIED, verified_by="Dr Echo", verified_at=1767323045.0)
     group = replace(report.groups[0], values=(*report.groups[0].values, entered), contrast=True)
     report = replace(report, groups=(group, *report.groups[1:]))
     path = tmp_path / "report.dcm"
