@@ -223,6 +223,7 @@ def run_worker_process(folder: Path) -> None:
     from echonode.flow.deliver import Delivery
     from echonode.flow.leases import Leases
     from echonode.flow.publish import Publisher
+    from echonode.flow.reporting import Reporting
     from echonode.flow.run import Runs
     from echonode.flow.takeover import clear_spool, take_over
     from echonode.flow.worker import work
@@ -268,6 +269,16 @@ def run_worker_process(folder: Path) -> None:
             clock=time.time,
             tally=tally,
         )
+        reporting = Reporting(
+            archive=archive,
+            catalogue=open_catalogue(configuration),
+            publisher=publisher,
+            routes=routes,
+            settings=settings,
+            leases=leases,
+            tasks=installed_tasks(),
+            clock=time.time,
+        )
         vitals = VitalsWriter(
             configuration.root, role="worker", tally=tally, report=lambda: {"executor": executor.health()}
         )
@@ -279,13 +290,14 @@ def run_worker_process(folder: Path) -> None:
                 settings,
                 strays=lambda: runs.refuse_strays() + delivery.refuse_strays(),
                 check=check,
+                reporting=reporting,
             )
         )
         LOG.info("worker is ready", extra={"taken_over": taken, "owner": leases.owner})
         say_ready()
         try:
             with vitals.keeping():
-                work(runs, delivery, leases, poll_seconds=settings.work.poll_seconds, stop=stop, tally=tally)
+                work(runs, delivery, leases, reporting, poll_seconds=settings.work.poll_seconds, stop=stop, tally=tally)
         finally:
             scheduler.shutdown(wait=False)
             check.stop()

@@ -18,6 +18,7 @@ from echonode.archive.blobs import LocalBlobs
 from echonode.archive.vitals import fold_vitals
 from echonode.core.settings import NodeSettings
 from echonode.flow.orphans import sweep_orphans
+from echonode.flow.reporting import Reporting
 from echonode.flow.self_check import SelfCheck, ask_nightly
 from echonode.flow.settle import settle
 
@@ -43,10 +44,13 @@ def sweeps(
     *,
     strays: Callable[[], int],
     check: SelfCheck | None = None,
+    reporting: Reporting | None = None,
 ) -> list[Sweep]:
-    """The table for one node; `strays` ends workitems whose model or destination is gone, `check` checks the node."""
+    """The table for one node; `strays` ends workitems whose model or destination is gone, `check` checks the node,
+    `reporting` asks for the reports that are due."""
     return [
         *([] if check is None else _checks(archive, settings, check)),
+        *([] if reporting is None else [Sweep(name="reports due", every_seconds=2.0, run=reporting.sweep)]),
         Sweep(name="lapsed leases", every_seconds=min(5.0, settings.work.lease_seconds), run=archive.work.reap),
         Sweep(
             name="complete studies",

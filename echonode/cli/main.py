@@ -20,6 +20,7 @@ from echonode.cli import (
     peers,
     quarantine,
     reference,
+    reports,
     routes,
     run_group,
     self_check,
@@ -76,6 +77,8 @@ app.command("request")(study.request_command)
 app.add_typer(study.app)
 app.command("objects")(objects.objects_command)
 app.add_typer(objects.app)
+app.command("review")(reports.review_command)
+app.add_typer(reports.results_app)
 app.add_typer(study.conflicts_app)
 app.add_typer(work.app)
 app.command("pause")(work.pause_command)

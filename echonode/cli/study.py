@@ -8,13 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
+from echonode.cli import reports
 from echonode.cli.opened import opened_console
 from echonode.cli.options import ConfigOption, JsonOption, NodeOption, whoami
 from echonode.cli.screen import Column, amount, moment, recently, say, show_json, show_rows
 from echonode.core.errors import BadInput
 from echonode.core.text import one_line
 
-app = typer.Typer(name="study", help="Stored studies: list, and the whole story of one.", no_args_is_help=True)
+app = typer.Typer(
+    name="study",
+    help="Stored studies: list, the whole story of one, its report, its patient put right.",
+    no_args_is_help=True,
+)
+app.command("report")(reports.report_command)
+app.command("process-now")(reports.process_now_command)
+app.command("correct")(reports.correct_command)
 conflicts_app = typer.Typer(name="conflicts", help="Studies that name two patients: list, resolve.")
 NEW_PEER = "add to peers.toml:"
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID or accession number.")]
@@ -169,6 +177,11 @@ def _tell(found: Mapping[str, Any]) -> None:
         _tell_object(each)
     for stored in derived:
         say(f"made  {stored['sop_instance_uid']}  {amount(stored['size'])}")
+    for report in found["reports"]:
+        by = f" by {one_line(report['by'])}" if report["by"] else ""
+        say(f"report  {report['sop_instance_uid']}  {report['state']}{by}, {report['status']}")
+        for delivery in report["deliveries"]:
+            say(f"    {delivery['queue']} [{delivery['id'][:8]}]: {one_line(delivery['says'])}")
     for reason in found["quarantined"]:
         say(f"in quarantine: {one_line(reason)}")
 

@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     RUN = "run"
     DELIVER = "deliver"
+    REPORT = "report"
 
 
 class State(StrEnum):
@@ -47,7 +48,7 @@ app = typer.Typer(name="work", help="Runs and deliveries: list, show, retry, can
 def list_command(
     config: ConfigOption = None,
     node: NodeOption = None,
-    kind: Annotated[Kind | None, typer.Option(help="Only runs, or only deliveries.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only runs, only deliveries, or only reports.")] = None,
     state: Annotated[State | None, typer.Option(help="Only items in this state.")] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="Study UID or accession number.")] = None,
     queue: Annotated[str | None, typer.Option(metavar="NAME", help="A model's or a destination's name.")] = None,

@@ -21,6 +21,8 @@ from echonode.core.states import WorkState
 from echonode.core.text import span
 from echonode.core.work import WorkItem, WorkKind
 from echonode.flow import objects as stored_objects
+from echonode.flow import report_desk
+from echonode.flow.correct import resolve
 from echonode.flow.ingest import Ingest
 from echonode.flow.quarantine import resubmit
 from echonode.flow.request import request
@@ -142,6 +144,39 @@ class Console(Protocol):
 
     def set_view(self, instance: str, view: str, *, by: str, name: str = "", reason: str = "") -> Row:
         """A person's word on which view an object shows, and what was planned anew for it; `name` is who says so."""
+        ...
+
+    def report(self, study: str) -> Row:
+        """The report of a study that stands, in values and in lines, those before it, and what the next one waits for."""
+        ...
+
+    def process_now(self, study: str, *, by: str) -> Row:
+        """Let a study count as complete, so that its report is made; how many of its runs have not ended."""
+        ...
+
+    def review(
+        self,
+        study: str,
+        *,
+        name: str,
+        by: str,
+        rejected: str | None = None,
+        values: Mapping[str, float] | None = None,
+        comment: str = "",
+    ) -> Row:
+        """A person's last word on the report: accepted, with values of their own (EF: 45), or rejected for a reason."""
+        ...
+
+    def correct(self, study: str, *, changes: Mapping[str, str], name: str, reason: str, by: str) -> Row:
+        """Say who the patient of a study really is; what was made of it is made anew."""
+        ...
+
+    def results(self, study: str) -> list[Row]:
+        """Every derived object of a study: kind, model, how it stands, its deliveries."""
+        ...
+
+    def withdraw(self, target: str, *, reason: str, name: str, by: str) -> Row:
+        """Take back a result, or everything that was made of a study."""
         ...
 
 
@@ -282,8 +317,15 @@ class LocalConsole:
             for claim in conflict.claims
             if len(keep) >= SHORTEST_DIGEST and claim.digest.startswith(keep)
         ]
-        kept = self._archive.conflicts.resolve(study_uid, keep=digests[0] if len(digests) == 1 else keep, by=by)
-        return {"study_uid": study_uid, "patient_id": kept.patient_id, "digest": kept.digest}
+        patient_id, digest = resolve(
+            self._archive,
+            self._configuration.routes,
+            self._configuration.node.work,
+            study_uid=study_uid,
+            keep=digests[0] if len(digests) == 1 else keep,
+            who=by,
+        )
+        return {"study_uid": study_uid, "patient_id": patient_id, "digest": digest}
 
     def quarantine(self, *, limit: int = 100) -> list[Row]:
         """As Console.quarantine."""
@@ -340,14 +382,58 @@ class LocalConsole:
             reason=reason,
         )
 
+    def report(self, study: str) -> Row:
+        """As Console.report."""
+        return report_desk.report(self._archive, self._configuration, study)
+
+    def process_now(self, study: str, *, by: str) -> Row:
+        """As Console.process_now."""
+        return report_desk.process_now(self._archive, self._configuration, study, by=by)
+
+    def review(
+        self,
+        study: str,
+        *,
+        name: str,
+        by: str,
+        rejected: str | None = None,
+        values: Mapping[str, float] | None = None,
+        comment: str = "",
+    ) -> Row:
+        """As Console.review."""
+        return report_desk.review(
+            self._archive,
+            self._configuration,
+            study,
+            name=name,
+            by=by,
+            rejected=rejected,
+            values=values or {},
+            comment=comment,
+        )
+
+    def correct(self, study: str, *, changes: Mapping[str, str], name: str, reason: str, by: str) -> Row:
+        """As Console.correct."""
+        return report_desk.correct(
+            self._archive, self._configuration, study, changes=changes, name=name, reason=reason, by=by
+        )
+
+    def results(self, study: str) -> list[Row]:
+        """As Console.results."""
+        return report_desk.results(self._archive, study)
+
+    def withdraw(self, target: str, *, reason: str, name: str, by: str) -> Row:
+        """As Console.withdraw."""
+        return report_desk.withdraw(self._archive, self._configuration, target, reason=reason, name=name, by=by)
+
     def _row(self, item: WorkItem, paused: set[tuple[str, str]]) -> Row:
         told = {"kind": str(item.kind), "state": str(item.state), "says": self._says(item, paused)}
         return asdict(item) | told
 
     def _says(self, item: WorkItem, paused: set[tuple[str, str]]) -> str:
         if item.state is WorkState.SCHEDULED and not item.held:
-            queue = ("model" if item.kind is WorkKind.RUN else "destination", item.queue)
-            for kind, name in (queue, ("route", item.route)):
+            queue = {WorkKind.RUN: "model", WorkKind.DELIVER: "destination"}.get(item.kind, "")
+            for kind, name in ((queue, item.queue), ("route", item.route)):
                 if (kind, name) in paused:
                     return f"{kind} {name} is paused"
             wait = item.not_before - self._archive.clock()

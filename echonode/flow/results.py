@@ -24,7 +24,6 @@ from echonode.core.results import (
     Result,
 )
 from echonode.core.settings import LimitsSection, NodeSection
-from echonode.derive.cine import build_cine
 from echonode.derive.common import DerivedObject
 
 SHORT: Mapping[tuple[str, str], str] = {
@@ -95,7 +94,7 @@ def objects_of(results: Sequence[Result], origin: Origin) -> list[Make]:
     for result in results:
         match result:
             case Loop():
-                made.append(partial(build_cine, origin.source, result, **known))
+                made.append(partial(_cine, origin.source, result, known))
             case LabelMap():
                 made.append(partial(_segmentation, origin.source, result, known))
                 made.append(partial(_overlay, origin.source, result, known | {"marks": marks_of(results)}))
@@ -181,6 +180,12 @@ def _number(value: float) -> str:
 def _counted(count: int, kind: str) -> str:
     plural = kind if count == 1 or kind == "slow-motion" else f"{kind}s"
     return f"{count} {plural}"
+
+
+def _cine(source: Path, loop: Loop, options: Mapping[str, Any]) -> DerivedObject:
+    from echonode.derive.cine import build_cine
+
+    return build_cine(source, loop, **options)
 
 
 def _segmentation(source: Path, labels: LabelMap, options: Mapping[str, Any]) -> DerivedObject:

@@ -44,6 +44,18 @@ class ObjectStory:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReportStory:
+    """One report of the study, how it stands, and the deliveries of its objects."""
+
+    sop_instance_uid: str
+    state: str
+    status: str
+    by: str
+    made_at: float
+    deliveries: tuple[WorkItem, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStory:
     """A study from the first object to the last delivery; times are seconds since the epoch."""
 
@@ -53,6 +65,7 @@ class StudyStory:
     derived: tuple[StoredInstance, ...]
     quarantined: tuple[str, ...]
     events: tuple[AuditRow, ...]
+    reports: tuple[ReportStory, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values; each delivery with what it says."""
@@ -61,6 +74,9 @@ class StudyStory:
             for run, run_story in zip(told["runs"], each.runs, strict=True):
                 for row, delivery in zip(run["deliveries"], run_story.deliveries, strict=True):
                     row["says"] = says(delivery)
+        for report, report_story in zip(plain["reports"], self.reports, strict=True):
+            for row, delivery in zip(report["deliveries"], report_story.deliveries, strict=True):
+                row["says"] = says(delivery)
         return plain
 
 
@@ -78,7 +94,8 @@ def story(archive: Archive, text: str, routes: RoutesFile) -> StudyStory:
     runs: dict[str, list[WorkItem]] = defaultdict(list)
     deliveries: dict[str, list[WorkItem]] = defaultdict(list)
     for item in items:
-        (runs if item.kind is WorkKind.RUN else deliveries)[item.sop_instance_uid].append(item)
+        if item.kind is not WorkKind.REPORT:
+            (runs if item.kind is WorkKind.RUN else deliveries)[item.sop_instance_uid].append(item)
     first_seen: dict[str, float] = {}
     for event in events:
         if event.sop_instance_uid:
@@ -101,6 +118,17 @@ def story(archive: Archive, text: str, routes: RoutesFile) -> StudyStory:
         derived=tuple(stored for stored in instances if stored.derived),
         quarantined=tuple(each.reason for each in archive.quarantine.list() if each.study_uid == study_uid),
         events=tuple(events),
+        reports=tuple(
+            ReportStory(
+                sop_instance_uid=report.sop_instance_uid,
+                state=str(report.state),
+                status=str(report.status),
+                by=report.by,
+                made_at=report.at,
+                deliveries=tuple(each for uid in report.uids for each in deliveries.get(uid, ())),
+            )
+            for report in archive.reports.all(study_uid)
+        ),
     )
 
 
@@ -120,6 +148,8 @@ def says(item: WorkItem) -> str:
             return line_of(outcome)
         case WorkState.CANCELED:
             return f"given up: {item.reason}"
+    if outcome.get("result") == "nothing":
+        return f"nothing new: {outcome.get('reason', '')}"
     if outcome.get("result") == "delivered":
         return f"delivered to {outcome.get('destination', item.queue)}"
     return line_of(outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -180,12 +180,10 @@ def states_of(archive: Archive, study_uid: str) -> list[dict[str, object]]:
 
 def made_by(item: WorkItem) -> dict[str, str]:
     """The objects that a workitem made: SOP Instance UID -> kind."""
-    made = item.outcome.get("objects") or [item.outcome]
-    return {
-        str(each["sop_instance_uid"]): str(each.get("kind", ""))
-        for each in made
-        if isinstance(each, Mapping) and each.get("sop_instance_uid")
-    }
+    made = {str(each["uid"]): str(each["kind"]) for each in item.outcome.get("objects", ())}
+    if only := item.outcome.get("sop_instance_uid"):
+        made.setdefault(str(only), str(item.outcome.get("kind", "")))
+    return made
 
 
 def _study(archive: Archive, target: str) -> str:

@@ -1,4 +1,4 @@
-"""The worker's loops: runs, one delivery loop a destination, and the heartbeat of their leases."""
+"""The worker's loops: runs, reports, one delivery loop a destination, and the heartbeat of their leases."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from echonode.core.errors import EchonodeError
 from echonode.core.tally import Tally
 from echonode.flow.deliver import Delivery
 from echonode.flow.leases import Leases
+from echonode.flow.reporting import Reporting
 from echonode.flow.run import Runs
 
 LOG = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ def work(
     runs: Runs,
     delivery: Delivery,
     leases: Leases,
+    reporting: Reporting | None = None,
     *,
     poll_seconds: float,
     stop: threading.Event,
@@ -31,14 +33,16 @@ def work(
     """
     pulse = (tally or Tally()).pulse
     loops = [threading.Thread(target=leases.beat, args=(stop,), name="heartbeat", daemon=True)]
-    for destination in delivery.destinations:
-        step = _delivering(delivery, destination)
+    steps = {f"deliver to {name}": _delivering(delivery, name) for name in delivery.destinations}
+    if reporting is not None:
+        steps["report"] = reporting.step
+    for name, step in steps.items():
         loops.append(
             threading.Thread(
                 target=_repeat,
                 args=(step, stop),
                 kwargs={"poll": lambda: stop.wait(poll_seconds)},
-                name=f"deliver to {destination}",
+                name=name,
                 daemon=True,
             )
         )

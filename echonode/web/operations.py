@@ -33,7 +33,7 @@ WORDS = {
     "imageQuality": "JPEG quality, 1 to 100",
     "includefield": "attribute by keyword or tag, or all; may be given more than once",
     "keep": "Patient ID, or the digest of an identity of the list",
-    "kind": "run or deliver",
+    "kind": "run, deliver or report",
     "limit": "matches, at most",
     "mode": "2d, 2d-colour, m-mode, pw, cw, tdi, 3d",
     "model": "model package; the first route's when not given",

@@ -214,6 +214,43 @@ class RemoteConsole:
         """As Console.set_view."""
         return self._row("PUT", f"objects/{_segment(instance)}/view", {"view": view, "name": name, "reason": reason})
 
+    def report(self, study: str) -> Row:
+        """As Console.report."""
+        return self._row("GET", f"studies/{_segment(study)}/report")
+
+    def process_now(self, study: str, *, by: str) -> Row:
+        """As Console.process_now."""
+        return self._row("POST", f"studies/{_segment(study)}/process-now")
+
+    def review(
+        self,
+        study: str,
+        *,
+        name: str,
+        by: str,
+        rejected: str | None = None,
+        values: Mapping[str, float] | None = None,
+        comment: str = "",
+    ) -> Row:
+        """As Console.review."""
+        words: Row = {"name": name, "values": dict(values or {}), "comment": comment}
+        if rejected is not None:
+            words["rejected"] = rejected
+        return self._row("POST", f"studies/{_segment(study)}/review", words)
+
+    def correct(self, study: str, *, changes: Mapping[str, str], name: str, reason: str, by: str) -> Row:
+        """As Console.correct."""
+        words = {"changes": dict(changes), "name": name, "reason": reason}
+        return self._row("POST", f"studies/{_segment(study)}/correct", words)
+
+    def results(self, study: str) -> list[Row]:
+        """As Console.results."""
+        return self._rows("GET", f"studies/{_segment(study)}/results")
+
+    def withdraw(self, target: str, *, reason: str, name: str, by: str) -> Row:
+        """As Console.withdraw."""
+        return self._row("POST", f"results/{_segment(target)}/withdraw", {"reason": reason, "name": name})
+
     def close(self) -> None:
         """Close every connection."""
         self._caller.close()
