@@ -57,6 +57,10 @@ class Rank(IntEnum):
     TEICHHOLZ = 9
 
 
+PLANES: Final = frozenset({Rank.FOUR_CHAMBER, Rank.TWO_CHAMBER, Rank.OTHER_PLANE})
+"""Ranks of what one plane shows."""
+
+
 def _concept(name: str, title: str, codes: str, enterable: Enterable | None = None) -> Concept:
     return Concept(name=name, title=title, codes=frozenset(codes.split()), enterable=enterable)
 
@@ -189,7 +193,7 @@ def method_words(measurement: Measurement, view: str) -> str:
     words = "" if method is None else _METHOD_WORDS.get(method.value, method.meaning)
     if rank is Rank.BIPLANE:
         return words or "biplane"
-    if rank in (Rank.FOUR_CHAMBER, Rank.TWO_CHAMBER, Rank.OTHER_PLANE):
+    if rank in PLANES:
         plane = view or _PLANE_CODES.get(measurement.concept.value, "")
         return f"{words or 'single plane'} ({plane})" if plane else words or "single plane"
     return "Teichholz" if rank is Rank.TEICHHOLZ else words

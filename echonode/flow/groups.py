@@ -18,7 +18,7 @@ from echonode.core.report import Refused, ReportedFinding, ReportedValue, ValueG
 from echonode.core.results import Finding, Ineligible, Measurement
 from echonode.core.task import TaskSpec, resolve
 from echonode.flow.algorithms import Algorithms, algorithm_behind, algorithm_of
-from echonode.flow.concepts import MEAN, OF_ONE_VIEW, PIXELS, TITLES, place_of, topic_of
+from echonode.flow.concepts import MEAN, OF_ONE_VIEW, PIXELS, PLANES, TITLES, place_of, rank_of, topic_of
 from echonode.flow.stages import is_rest, stage_key
 
 VIEW_TASK: Final = "view"
@@ -224,7 +224,8 @@ def _means(said: Sequence[_Said], facts: Mapping[str, Facts]) -> list[ReportedVa
         if number.unit == PIXELS:
             continue  # depends on how far the scanner was zoomed in
         (uid,) = each.value.frames
-        view = facts[uid].view if number.concept.value in OF_ONE_VIEW else None
+        of_plane = rank_of(number, facts[uid].view or "") in PLANES
+        view = facts[uid].view if of_plane or number.concept.value in OF_ONE_VIEW else None
         model = None if algorithm is None else (algorithm.digest, digest_of(algorithm.parameters))
         alike[(number.concept, number.unit, number.method, number.site, model, view)].append(each.value)
     return [_mean(values) for values in alike.values() if len({uid for one in values for uid in one.frames}) > 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,7 +53,10 @@ def accuracy_words(value: ReportedValue) -> str:
         return "by a person"
     if number.uncertainty is None:
         return "accuracy unknown"
-    low, high = (number_words(max(0.0, number.value + side * number.uncertainty), number.unit) for side in (-1, 1))
+    lowest = 0.0 if number.value >= 0 else -math.inf
+    highest = 100.0 if number.unit.value == "%" else math.inf
+    ends = (min(highest, max(lowest, number.value + side * number.uncertainty)) for side in (-1, 1))
+    low, high = (number_words(end, number.unit) for end in ends)
     return f"{low.split()[0]} to {high}"
 
 

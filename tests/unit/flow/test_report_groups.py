@@ -222,6 +222,15 @@ def test_no_mean_of_areas_over_views() -> None:
     assert [set(value.frames) for value in means] == [{loops[0].sop_instance_uid, loops[2].sop_instance_uid}]
 
 
+def test_no_mean_of_single_planes_over_views() -> None:
+    """Volumes of two views under one unspecific code would be averaged to one of neither."""
+    tasks = {**TASKS, "segmentation": replace(TASKS["segmentation"], combine=None)}
+    loops = [loop("1", view="A3C"), loop("2", view="A2C"), loop("3", view="A3C")]
+    readings = [said(each, "segmentation", number(EDV, 100, method=SINGLE_PLANE)) for each in loops]
+    means = [value for value in values_of(report_of(loops, readings, tasks=tasks)) if len(value.frames) > 1]
+    assert [set(value.frames) for value in means] == [{loops[0].sop_instance_uid, loops[2].sop_instance_uid}]
+
+
 def test_no_mean_of_areas_in_pixels() -> None:
     """Loops that were zoomed differently would be averaged."""
     tasks = {**TASKS, "segmentation": replace(TASKS["segmentation"], combine=None)}

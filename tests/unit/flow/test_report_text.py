@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from echonode.core.clip import Mode
 from echonode.core.report import ReportState, StudyReport
 from echonode.flow.report import apply, verified
@@ -73,10 +75,13 @@ def test_limits_and_repeatability_are_apart() -> None:
     assert section(alone, "Values that stand")[1].startswith("Ejection fraction 58 % 48 to 68 % SD 2 %, n = 3 loop 1")
 
 
-def test_limits_end_at_zero() -> None:
-    """An ejection fraction of minus three percent would be printed as possible."""
-    report = report_of([FOUR], [said(FOUR, "ejection_fraction", number(EF, 7, uncertainty=10.0))])
-    assert "0 to 17 %" in section(report, "Values that stand")[1]
+@pytest.mark.parametrize(
+    ("value", "words"), [(7, "0 to 17 %"), (96, "86 to 100 %"), (-18, "-28 to -8 %")]
+)  # fmt: skip
+def test_limits_end_where_the_quantity_does(value: float, words: str) -> None:
+    """An ejection fraction of minus three percent would be printed as possible, or strain's limits be cut at zero."""
+    report = report_of([FOUR], [said(FOUR, "ejection_fraction", number(EF, value, uncertainty=10.0))])
+    assert f" {value} % {words}" in section(report, "Values that stand")[1]
 
 
 def test_predicted_findings_are_not_among_measured_values() -> None:
