@@ -47,7 +47,7 @@ def examine(
     calibration = strip.calibration
     lvid = found.lvid(millimetres=calibration.millimetres) if found is not None else None
     beats = beats_of(lvid, seconds=calibration.seconds, species=species, ecg=ecg) if lvid is not None else []
-    measured = [_measured(beat, good, seconds=calibration.seconds, species=species) for beat in beats]
+    measured = [measured_beat(beat, good, seconds=calibration.seconds, species=species) for beat in beats]
     kept = [beat for beat in measured if beat.good]
     traces = [
         walls(one, valid=strip.valid).lvid(millimetres=calibration.millimetres) for one in samples[1:] and samples
@@ -102,7 +102,8 @@ def _mask(found: Walls, *, height: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _measured(beat: Beat, good: NDArray[np.bool_], *, seconds: float, species: Species) -> MeasuredBeat:
+def measured_beat(beat: Beat, good: NDArray[np.bool_], *, seconds: float, species: Species) -> MeasuredBeat:
+    """A beat with its volumes and fractions; complete where nothing lies unseen between its two ends."""
     whole = bool(good[beat.diastole : beat.end + 1].all())
     large, small = (float(v) for v in teichholz(np.array([beat.lvid_d, beat.lvid_s]) / species.diameter_mm))
 
@@ -116,6 +117,7 @@ def _measured(beat: Beat, good: NDArray[np.bool_], *, seconds: float, species: S
         ejection_fraction=ejection_fraction(large, small),
         fractional_shortening=fractional_shortening(beat.lvid_d, beat.lvid_s),
         good=whole,
+        complete=beat.heart_rate is not None,
     )
 
 
