@@ -23,6 +23,8 @@ from echonode.flow.concepts import (
 from echonode.flow.selection import view_of
 from echonode.flow.stages import is_rest, stage_key
 
+FUSED: Final = " + "
+"""Joins the names of models that were fused into one value: each has values of its own in the report."""
 ADULT_YEARS: Final = 16.0
 """A model that asks for patients at least this old is one for adults."""
 NOTHING_SELECTED: Final = "no value is selected: "
@@ -102,7 +104,11 @@ def study_remarks(groups: Sequence[ValueGroup], loops: Sequence[LoopSaid], facts
     if adult:
         remarks.append(f"age unknown: adult models were used ({', '.join(sorted(adult))})")
     behind = [*(algorithm for algorithm, _ in used), *(loop.algorithm for loop in loops if loop.algorithm is not None)]
-    simulated = {f"{algorithm.name} {algorithm.version}" for algorithm in behind if algorithm.simulated}
+    simulated = {
+        f"{algorithm.name} {algorithm.version}"
+        for algorithm in behind
+        if algorithm.simulated and FUSED not in algorithm.name
+    }
     if simulated:
         remarks.append(f"trained on simulated data alone, never tested on patients: {', '.join(sorted(simulated))}")
     own = [each for each in facts if not each.derived and each.has_pixels]

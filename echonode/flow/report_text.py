@@ -69,11 +69,13 @@ def repeatability_words(value: ReportedValue) -> str:
 
 def source_words(value: ReportedValue) -> str:
     """Who gives a value: the model with its version, or the person."""
+    algorithm = value.algorithm
     if value.entered_by:
         return f"entered by {value.entered_by}"
-    return (
-        "" if value.algorithm is None else f"{value.algorithm.title} ({value.algorithm.name} {value.algorithm.version})"
-    )
+    if algorithm is None:
+        return ""
+    named = f"{algorithm.name} {algorithm.version}"
+    return named if algorithm.title == algorithm.name else f"{algorithm.title} ({named})"
 
 
 def _head(report: StudyReport) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from echonode.core.codes import Code
 from echonode.core.facts import Facts
-from echonode.core.readings import KeptReading
-from echonode.core.report import StudyReport
+from echonode.core.readings import KeptReading, StudyValue
+from echonode.core.report import Algorithm, StudyReport
+from echonode.core.results import Ineligible
 from echonode.core.routes import ReportSection
 from tests.support.studies import (
     BIPLANE,
@@ -32,6 +34,7 @@ from tests.support.studies import (
     WALL_MOTION,
     algorithm,
     canceled,
+    fused_of_all,
     loop,
     number,
     refusal,
@@ -268,6 +271,26 @@ def test_models_of_simulated_data_are_named() -> None:
     report = report_of([of], [said(of, "view", view_finding(), model="simulated-view")])
     assert "trained on simulated data alone, never tested on patients: simulated-view 1" in report.remarks
     assert not any("simulated" in each for each in report_of([of], [said(of, "view", view_finding())]).remarks)
+
+
+def test_models_that_were_fused_are_named_each() -> None:
+    """The remark would name a model that nobody installed, beside the ones that it was fused of."""
+    readings = [
+        said(FOUR, "cmr", number(WALL_MOTION, 0.2), model="wma-a4c"),
+        said(TWO, "cmr", number(WALL_MOTION, 0.4), model="simulated-a2c"),
+    ]
+
+    def known(model: str, version: str, digest: str) -> Algorithm | None:
+        return None if " + " in model else algorithm(model, version, digest)
+
+    def renamed(values: Sequence[KeptReading]) -> list[StudyValue | Ineligible]:
+        return [replace(each, model="simulated-a2c + wma-a4c") for each in fused_of_all(values)]  # type: ignore[type-var]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.studies.fused_of_all", renamed)
+        report = report_of([FOUR, TWO], readings, algorithms=known)
+    named = [each for each in report.remarks if "simulated" in each]
+    assert named == ["trained on simulated data alone, never tested on patients: simulated-a2c 1"]
 
 
 def test_a_simulated_study_says_that_it_shows_no_patient() -> None:

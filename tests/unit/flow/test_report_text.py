@@ -135,6 +135,12 @@ def test_what_a_model_notes_of_a_selected_value_is_said() -> None:
     ]  # fmt: skip
 
 
+def test_a_model_that_has_no_title_is_named_once() -> None:
+    """A package that is gone would be printed as "ef-model (ef-model 1)"."""
+    report = report_of([FOUR], [said(FOUR, "ejection_fraction", number(EF, 50))], algorithms=lambda *_: None)
+    assert section(report, "Values that stand")[1].endswith("loop 1 ef-model 1")
+
+
 def test_the_head_says_what_kind_of_report_it_is() -> None:
     """A machine's report would be taken for a signed one."""
     assert lines_of(REPORT)[1] == "PRELIMINARY: made by echonode, no person has reviewed it"
