@@ -44,7 +44,7 @@ def commands_of(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-GROUPS = {"data", "work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "viewer"}
+GROUPS = {"data", "work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "view", "viewer"}
 
 
 @pytest.mark.parametrize("page", PAGES)

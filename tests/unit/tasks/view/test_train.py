@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from echonode.core.clip import Clip, Mode
 from echonode.core.errors import BadInput, PackageInvalid
-from echonode.core.results import Finding, Ineligible
+from echonode.core.results import Details, Finding, Ineligible
 from echonode.registry.verify import read_manifest, verify
 from echonode.tasks.view import dataset as view_dataset
 from echonode.tasks.view import evaluation, train
@@ -114,10 +114,12 @@ def test_what_is_published_says_that_it_is_simulated_and_runs(tmp_path: Path, mo
     sweep = replace(clip, mode=Mode.M_MODE)
     dark = Clip(frames=np.zeros((1, 64, 64, 1), np.uint8), times_ms=np.zeros(1))
     told: list[tuple[int, int]] = []
-    (found,), (refused,), (empty,) = runner.run(
+    (found, details), (refused,), (empty,) = runner.run(
         [clip, sweep, dark], [{}, {}, {}], lambda done, total: told.append((done, total))
     )
     assert isinstance(found, Finding)
+    assert isinstance(details, Details)
+    assert details.values["mode"] == "2d"
     assert found.concept == IMAGE_VIEW
     assert found.value in {*CODES.values(), NOT_RECOGNISED}
     assert isinstance(refused, Ineligible)
@@ -146,6 +148,8 @@ def test_below_the_threshold_the_answer_is_unknown(tmp_path: Path) -> None:
     assert not isinstance(reading, Ineligible)
     (found,) = reading.results()
     assert isinstance(found, Finding)
+    assert isinstance(details, Details)
+    assert details.values["mode"] == "2d"
     assert found.value == NOT_RECOGNISED
     assert reading.details()["view"] == "unknown"
     assert reading.details()["likeliest"] in CLASSES
