@@ -16,6 +16,7 @@ from echonode.core.settings import NodeSection
 from echonode.derive import report_codes as codes
 from echonode.derive.document_sheet import FAINT, MARGIN, SHADE, WIDTH, Column, Row, Sheets
 from echonode.derive.report_document import algorithms_of
+from echonode.derive.report_groups import REFUSED_FOR_QUALITY
 from echonode.derive.report_numbers import shown
 from echonode.derive.report_tree import ADDENDUM
 from echonode.dicom import elements
@@ -273,6 +274,8 @@ def _loop(loop: LoopSaid) -> tuple[str, ...]:
         if loop.quality is None
         else f"{codes.quality_code(loop.quality).meaning.split()[0].lower()} {loop.quality:.2f}"
     )
+    if any(refused.code == REFUSED_FOR_QUALITY for refused in loop.refusals):
+        quality = "non-diagnostic"
     return (
         str(loop.number),
         view,
