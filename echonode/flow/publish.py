@@ -87,9 +87,11 @@ class Publisher:
             return Ineligible(reason=reason, code="cap")
         return None
 
-    def publish(self, make: Callable[[], DerivedObject], *, item: WorkItem) -> Published | Ineligible:
-        """Store what `make` builds; a refusal when no object can be made of it, its study's caps are reached, or a
-        person took it back.
+    def publish(
+        self, make: Callable[[], DerivedObject], *, item: WorkItem, capped: bool = True
+    ) -> Published | Ineligible:
+        """Store what `make` builds; a refusal when no object can be made of it, its study's caps are reached (with
+        `capped`: a report that says so is not held back by them), or a person took it back.
 
         Raises:
             RunFailed: the archive did not take the object.
@@ -106,7 +108,7 @@ class Publisher:
             derived.write(part)
             received = self._received(part, derived, item)
             with self._counting:
-                ours = derived.study_uid == item.study_uid  # what shows no patient is of a study of its own
+                ours = capped and derived.study_uid == item.study_uid  # what shows no patient is of a study of its own
                 refusal = self.over_the_caps(derived.study_uid, more_bytes=received.size) if ours else None
                 if refusal is not None:
                     return refusal

@@ -344,7 +344,7 @@ class Reporting:
         )
 
     def _stored(self, derived: DerivedObject, item: WorkItem) -> Published:
-        published = self._publisher.publish(lambda: derived, item=item)
+        published = self._publisher.publish(lambda: derived, item=item, capped=False)
         if isinstance(published, Ineligible):
             raise RunFailed(published.reason, transient=False)
         return published

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path) -> It
 def chain(bench: ReportBench, study_uid: str) -> list[tuple[str, str]]:
     """State and status of every report, and that each names the one before."""
     reports = bench.archive.reports.all(study_uid)
-    for earlier, later in zip(reports, reports[1:], strict=False):
+    for earlier, later in itertools.pairwise(reports):
         assert later.predecessor_uid == earlier.sop_instance_uid
         written = dcmread(bench.archive.index.instance(later.sop_instance_uid).path)
         named = [
