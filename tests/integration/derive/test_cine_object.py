@@ -495,3 +495,14 @@ def test_times_of_creation_are_on_the_clock_of_the_study(tmp_path: Path, average
     _, derived = written(tmp_path, source, loop, now=datetime(2026, 1, 2, 20, 0, tzinfo=UTC))
     assert (derived.ContentDate, derived.ContentTime[:4]) == ("20260103", "0500")
     assert derived.TimezoneOffsetFromUTC == "+0900"
+
+
+def test_a_corrected_patient_is_the_one_that_the_loop_names(tmp_path: Path, averaged_loop: MakeLoop) -> None:
+    source = tmp_path / "source.dcm"
+    loop_dataset(frames=3).save_as(source, enforce_file_format=True)
+    patient = {"00100020": {"vr": "LO", "Value": ["R1"]}}
+    loop = averaged_loop(read_clip(source, limits=LIMITS))
+    path, dataset = written(tmp_path, source, loop, patient=patient, revision=1)
+    assert dataset.PatientID == "R1"
+    assert b"Echo^Ada" not in path.read_bytes()
+    assert dataset.SOPInstanceUID == cine_uid(source, package=PACKAGE, parameters={}, revision=1)
