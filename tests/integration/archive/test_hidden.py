@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from echonode.core.errors import NotFound
 from echonode.core.query import Level, QueryRequest, Single, Universal
+from echonode.core.readings import KeptReading
 from echonode.core.received import Origin, Verdict
 from echonode.core.tally import Tally
 from echonode.flow.counted import CountedIngest
@@ -218,3 +219,20 @@ def test_under_the_node_s_own_title_only_marked_objects_come_in(door: DoorBench)
 def test_a_study_that_was_only_simulated_never_waits_to_be_settled(door: DoorBench) -> None:
     door.send(marked("2.25.8"))
     assert door.archive.gauges().unsettled == 0
+
+
+def test_what_models_said_of_the_node_s_own_study_goes_with_it(door: DoorBench) -> None:
+    """A number of a simulated heart must be kept nowhere once the check has ended; a patient's stays."""
+    door.send(marked("2.25.8"))
+    door.send(picture("1.2.3.4"))
+    with door.archive.transaction() as connection:
+        for study, uid in (("2.25.7", "2.25.8"), ("1.2.3", "1.2.3.4")):
+            kept = KeptReading(
+                sop_instance_uid=uid, study_uid=study, task="view", model="m", version="1", digest="d", route="r",
+                work_id="w",
+            )  # fmt: skip
+            door.archive.readings.put(connection, kept)
+    assert len(door.archive.readings.of_study("2.25.7")) == 1
+    door.archive.hidden.purge("2.25.7")
+    assert door.archive.readings.of_study("2.25.7", current=False) == []
+    assert len(door.archive.readings.of_study("1.2.3")) == 1
