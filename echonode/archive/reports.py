@@ -32,8 +32,8 @@ class ReportStatus(StrEnum):
 class KeptReport:
     """One report as it is kept. `content` is what core/report_json.py gives, `work_id` the workitem that made it.
 
-    `objects` are further objects of this report: document, measurements. `again` says that a withdrawn report may be
-    made once more though nothing new is to be said.
+    `objects` are further objects of this report: document, measurements. `again` says that a report that does not stand
+    may be made once more though nothing new is to be said.
     """
 
     study_uid: str
@@ -120,12 +120,10 @@ class Reports:
         self._mark(connection, uids, ReportStatus.WITHDRAWN, tuple(ReportStatus))
 
     def allow_again(self, connection: Connection, study_uid: str, *, uids: Collection[str] | None = None) -> None:
-        """Withdrawn reports of the study (of `uids`) may be made once more though nothing new is to be said."""
-        query = select(_R.id, _R.content, _R.sop_instance_uid).where(
-            _R.study_uid == study_uid, _R.status == ReportStatus.WITHDRAWN
-        )
+        """What earlier reports of the study (of `uids`) said may be said once more though nothing of it is new."""
+        query = select(_R.id, _R.content, _R.sop_instance_uid, _R.status).where(_R.study_uid == study_uid)
         for row in connection.execute(query).all():
-            if uids is None or row.sop_instance_uid in uids:
+            if row.sop_instance_uid in uids if uids is not None else row.status != ReportStatus.CURRENT:
                 again = {**row.content, "again": True}
                 connection.execute(update(REPORT).where(_R.id == row.id).values(content=again))
 

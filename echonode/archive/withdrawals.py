@@ -12,6 +12,8 @@ from echonode.archive.database import Database
 from echonode.archive.schema import INSTANCE, PATIENT, READING, SERIES, STUDY
 
 _I = INSTANCE.c
+KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
+"""Of rejection notes: they are never taken back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,11 @@ class Result:
     received_at: float
     patient_id: str
     withdrawn: str
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it is a rejection note, which is no result and stays."""
+        return self.sop_class_uid == KEY_OBJECTS
 
 
 class Withdrawals:

@@ -134,7 +134,8 @@ def reissue(
 ) -> tuple[int, int, int]:
     """Withdraw what was made of the study and have it made anew: the new revision, how many objects went, how many runs."""
     standing = archive.reports.standing(study_uid)
-    uids = [each.sop_instance_uid for each in archive.withdrawals.results(study_uid) if not each.withdrawn]
+    made = archive.withdrawals.results(study_uid)
+    uids = [each.sop_instance_uid for each in made if not each.withdrawn and not each.is_note]
     revision = archive.studies.revise(connection, study_uid)
     taken = take_back(
         archive,

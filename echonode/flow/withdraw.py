@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.engine import Connection
 
 from echonode.archive.archive import Archive
+from echonode.archive.withdrawals import KEY_OBJECTS
 from echonode.core.errors import BadInput, IllegalTransition, NotFound
 from echonode.core.report import ReportState
 from echonode.core.routes import RoutesFile
@@ -49,12 +50,14 @@ def withdraw(
     if stored is not None and not (stored.hidden and not stored.withdrawn):
         if not stored.derived:
             raise BadInput(f"{target} came from elsewhere; only what this node made can be withdrawn")
+        if stored.sop_class_uid == KEY_OBJECTS:
+            raise BadInput(f"{target} is a rejection note; it cannot be withdrawn")
         report = archive.reports.get(target)
         study_uid, uids = stored.study_uid, list(report.uids if report else (target,))
         whole = False
     else:
         study_uid = _study(archive, target)
-        uids = [each.sop_instance_uid for each in archive.withdrawals.results(study_uid)]
+        uids = [each.sop_instance_uid for each in archive.withdrawals.results(study_uid) if not each.is_note]
         report, whole = None, True
     with archive.transaction() as connection:
         taken = take_back(

@@ -26,6 +26,7 @@ from tests.support.loops import ULTRASOUND_MULTIFRAME
 from tests.support.waiting import process_is_alive, wait_until
 
 JPEG_BASELINE, EXPLICIT = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1"
+COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SYNTAXES = [EXPLICIT, JPEG_BASELINE, "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2"]
 
 
@@ -38,6 +39,7 @@ class Pacs:
         self.objects: dict[str, Dataset] = {}
         entity = AE(ae_title="PACS")
         entity.add_supported_context(ULTRASOUND_MULTIFRAME, SYNTAXES)
+        entity.add_supported_context(COMPREHENSIVE_3D_SR, SYNTAXES)
         self._server = entity.start_server(
             ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
         )
@@ -92,7 +94,15 @@ class LiveNode:
     """`echonode serve` on a folder; `start` and `stop` as often as a test likes."""
 
     def __init__(
-        self, folder: Path, *, port: int, pacs_port: int, checkout: Path, more: str = "", web_port: int = 0
+        self,
+        folder: Path,
+        *,
+        port: int,
+        pacs_port: int,
+        checkout: Path,
+        more: str = "",
+        web_port: int = 0,
+        report: str = "enabled = false",
     ) -> None:
         self.folder, self.port, self._checkout, self.web_port = folder, port, checkout, web_port
         web = f"port = {web_port}" if web_port else "enabled = false"
@@ -111,6 +121,7 @@ class LiveNode:
         (config / "routes.toml").write_text(
             '[[route]]\nname = "slow"\ntask = "slow_motion"\nmodel = "optical-flow"\nparameters = {factor = 2}\n'
             'deliver_to = ["pacs"]\nwhen = {modality = ["US"]}\n[[destination]]\nname = "pacs"\npeer = "pacs"\n'
+            f"[report]\n{report}\n"
         )
         self.config = config
         self.process: subprocess.Popen[str] | None = None

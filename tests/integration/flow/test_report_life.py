@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,13 @@ def approve(bench: ReportBench, study: str, *, by: str = "Dr. Ada", comment: str
 
 def refuse(bench: ReportBench, study: str) -> None:
     reject(
-        bench.archive, bench.routes, bench.settings.work, study=study, reason="not this heart", by="Dr. Ada", who="cli:me"
+        bench.archive,
+        bench.routes,
+        bench.settings.work,
+        study=study,
+        reason="not this heart",
+        by="Dr. Ada",
+        who="cli:me",
     )
     bench.report_all()
 
@@ -230,6 +235,25 @@ def test_a_rejected_report_is_not_made_again_until_there_is_something_new_or_som
     assert chain(bench, study)[2] == ("preliminary", "current")
 
 
+def test_a_persons_own_report_can_be_rejected_and_the_machines_asked_for_again(bench: ReportBench) -> None:
+    """Signed by mistake: nothing stands until somebody asks, and then it is a machine's, to be looked at."""
+    loop = bench.loop()
+    study = str(loop.StudyInstanceUID)
+    bench.say(loop, 54.0)
+    bench.complete()
+    approve(bench, study)
+    refuse(bench, study)
+    bench.complete()
+    assert bench.archive.reports.standing(study) == []
+    process_now(bench.archive, bench.routes.report, study=study, who="cli:me")
+    bench.report_all()
+    assert chain(bench, study) == [
+        ("preliminary", "superseded"),
+        ("verified", "withdrawn"),
+        ("preliminary", "current"),
+    ]
+
+
 def test_rejecting_what_was_added_leaves_the_persons_report(bench: ReportBench) -> None:
     """Saying no to a machine's addendum is no word against one's own report."""
     loop = bench.loop()
@@ -293,7 +317,13 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_one_report_and_one_chain(
         settle(bench.archive, bench.settings.settle)
     else:
         accept(
-            bench.archive, bench.settings.work, study=study, changes={"EF": 45.0}, by="Dr. Ada", comment="", who="cli:me"
+            bench.archive,
+            bench.settings.work,
+            study=study,
+            changes={"EF": 45.0},
+            by="Dr. Ada",
+            comment="",
+            who="cli:me",
         )
     bench.reporting.sweep()
 
@@ -313,7 +343,9 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_one_report_and_one_chain(
     reports = bench.archive.reports.all(study)
     assert not [each for each in reports if each.status is ReportStatus.WRITING]
     assert sum(each.status is ReportStatus.CURRENT and each.state is not ReportState.ADDENDUM for each in reports) == 1
-    assert sorted(each.sop_instance_uid for each in bench.derived()) == sorted(each.sop_instance_uid for each in reports)
+    assert sorted(each.sop_instance_uid for each in bench.derived()) == sorted(
+        each.sop_instance_uid for each in reports
+    )
     assert sorted(bench.destination.received) == sorted(2 * [each.sop_instance_uid for each in reports])
     chain(bench, study)
     if kind == "person":

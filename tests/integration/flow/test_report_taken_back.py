@@ -40,7 +40,13 @@ def bench(opened: Callable[..., ReportBench]) -> ReportBench:
 
 def take(bench: ReportBench, target: str) -> Withdrawn:
     return withdraw(
-        bench.archive, bench.routes, bench.settings.work, target=target, reason="wrong heart", by="Dr. Ada", who="cli:me"
+        bench.archive,
+        bench.routes,
+        bench.settings.work,
+        target=target,
+        reason="wrong heart",
+        by="Dr. Ada",
+        who="cli:me",
     )
 
 
@@ -179,7 +185,11 @@ def test_a_corrected_patient_gets_everything_anew_and_the_wrong_one_nothing(open
     assert bench.items(WorkKind.RUN)[-1].state is WorkState.COMPLETED
     assert {patient_of(bench, each.sop_instance_uid) for each in bench.derived()} == {"P7"}
     assert late
+    notes = bench.notes()
     assert put_right(bench, study, name="Right^Rita^Maria") == 2
+    assert all(seen(bench, uid) for uid in notes), "what was rejected once stays rejected"
+    with pytest.raises(BadInput, match="rejection note"):
+        take(bench, notes[0])
 
 
 def test_a_persons_report_is_written_once_more_for_the_right_patient(bench: ReportBench) -> None:
