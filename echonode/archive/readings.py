@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, and_, false, select, true, update
+from sqlalchemy import Row, and_, false, insert, select, true, update
 from sqlalchemy.engine import Connection
 
-from echonode.archive import bare
-from echonode.archive.bare import json_text
 from echonode.archive.database import Database
 from echonode.archive.schema import READING, STUDY
 from echonode.core.ports import Clock
@@ -29,15 +27,17 @@ class Readings:
         self._database = database
         self._clock = clock
 
-    def put(self, connection: Connection, reading: KeptReading) -> None:
+    def put(self, connection: Connection, reading: KeptReading, *, shadow: bool = False) -> None:
         """Keep `reading`; earlier ones of the same object and route (asked for by a person: and model) count no more.
 
-        Arrays and details among its results are left out. Without a time it is of now.
+        Arrays and details among its results are left out. Without a time it is of now. A `shadow` one is of a model that
+        only looks: it never counts, and nothing that counts changes by it.
         """
         earlier = and_(_R.sop_instance_uid == reading.sop_instance_uid, _R.route == reading.route, _R.current == true())
         if reading.route == REQUESTED:
             earlier = and_(earlier, _R.model == reading.model)
-        connection.execute(update(READING).where(earlier).values(current=False))
+        if not shadow:
+            connection.execute(update(READING).where(earlier).values(current=False))
         row = {
             "work_id": reading.work_id,
             "study_uid": reading.study_uid,
@@ -47,16 +47,17 @@ class Readings:
             "version": reading.version,
             "digest": reading.digest,
             "route": reading.route,
-            "parameters": json_text(json_values(reading.parameters)),
-            "results": json_text(results_to_json(each for each in reading.results if isinstance(each, KEPT))),
-            "details": json_text(json_values(reading.details)),
-            "objects": json_text([asdict(each) for each in reading.objects]),
+            "parameters": json_values(reading.parameters),
+            "results": json_values(results_to_json(each for each in reading.results if isinstance(each, KEPT))),
+            "details": json_values(reading.details),
+            "objects": [asdict(each) for each in reading.objects],
             "view": reading.view or "",
             "stage": reading.stage or "",
-            "current": True,
+            "current": not shadow,
+            "shadow": shadow,
             "at": reading.at or self._clock(),
         }
-        _INSERT.run(connection, row)
+        connection.execute(insert(READING).values(row))
         self._due(connection, reading.study_uid)
 
     def of_study(self, study_uid: str, *, current: bool = True) -> list[KeptReading]:
@@ -89,9 +90,6 @@ class Readings:
         connection.execute(
             update(STUDY).where(STUDY.c.study_uid == study_uid, STUDY.c.report_due == false()).values(report_due=True)
         )
-
-
-_INSERT = bare.insert(READING)
 
 
 def _reading(row: Row[Any]) -> KeptReading:
