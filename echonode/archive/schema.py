@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """Head of the migrations in archive/migrations; a database at another revision is not opened."""
 
 METADATA = MetaData(
@@ -319,9 +319,28 @@ READING = Table(
     _text("view"),
     _text("stage"),
     Column("current", Boolean, nullable=False),
+    _flag("shadow"),  # beside the active model, or of history run again: told to nobody, compared alone
     _time("at"),
     Index(None, "study_uid", "current"),
+    Index(None, "model", "at"),
     Index(None, "sop_instance_uid", "route"),
+)
+
+MODEL_EVENT = Table(
+    "model_event",
+    METADATA,
+    _id(),
+    _text("line", index=True),  # what a route calls the model: the name of the first package of its line
+    _text("model"),
+    _text("version"),
+    _text("digest"),
+    _text("event"),  # register, shadow, activate, rollback, retire, remove
+    _text("state"),  # candidate, shadow, active, retired, removed: of the package after it
+    _text("displaced"),  # the package that was active in the line before
+    _text("by"),
+    _text("why"),
+    _json("checks"),  # what the contract tests found
+    _time("at"),
 )
 
 REPORT = Table(

@@ -11,11 +11,12 @@ from echonode.core.states import WorkState
 
 
 class WorkKind(StrEnum):
-    """What a workitem asks for. A queue is a model's name for RUN, a destination's name for DELIVER, "report" for REPORT."""
+    """What a workitem asks for. A queue is a model's name for RUN, a destination's name for DELIVER, "report" for REPORT, "train" for TRAIN."""
 
     RUN = "run"
     DELIVER = "deliver"
     REPORT = "report"
+    TRAIN = "train"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
