@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,14 +21,26 @@ from echonode.cli.screen import amount, console, duration, quiet_logs, say
 from echonode.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from echonode.cli.demo_phantom import Recorded
+    from echonode.cli.demo_phantom import Examined
     from echonode.cli.demo_scene import Arrival, Node
     from echonode.core.work import WorkItem
 
 START_SECONDS = 120.0
 COLUMNS = 5
+ULTRASOUND_MULTIFRAME, SLOW_MOTION = "1.2.840.10008.5.1.4.1.1.3.1", "slow_motion"
 TRIES = 2
 """On loopback nothing gets better by a third attempt."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Where it is played: model packages, the shipped rules, the node's folder, the PACS's, and what is left for people."""
+
+    models: Path
+    shipped: Path
+    folder: Path
+    pacs: Path
+    out: Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +54,7 @@ class Played:
     stored: float
     returned: float
     items: tuple[WorkItem, ...]
-    phantom: Recorded
-    phantom_returned: float
-    arrivals: tuple[Arrival, ...]
+    phantom: Examined
 
 
 def demo_command(
@@ -60,7 +70,7 @@ def demo_command(
 
     quiet_logs()
     source = example_loop()
-    models = models_folder()
+    models, shipped = models_folder(), rules_folder()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,14 +79,19 @@ def demo_command(
         folder = out / "node" if keep else Path(scratch) / "node"
         if keep:
             shutil.rmtree(folder, ignore_errors=True)
-        played = _play(source, models, folder.resolve(), Path(scratch) / "pacs", out, factor=factor, deadline=deadline)
+        place = Stage(models=models, shipped=shipped, folder=folder.resolve(), pacs=Path(scratch) / "pacs", out=out)
+        played = _play(source, place, factor=factor, deadline=deadline)
         received = out / "slow-motion.dcm"
         shutil.copyfile(played.arrival.path, received)
         sheet = out / "contact-sheet.png"
         _contact_sheet(source, received, sheet, factor=factor)
         _report(played, received)
-        report_phantom(played.phantom, played.phantom_returned, played.arrivals, models)
+        report_phantom(played.phantom)
+        if played.phantom.report is not None:
+            shutil.copyfile(played.phantom.report, out / "report.dcm")
     say(f"  the received loop   {received}")
+    if played.phantom.report is not None:
+        say(f"  the received report {out / 'report.dcm'}")
     say(f"  a contact sheet     {sheet}")
     say(f"  the node's log      {out / 'node.log'}")
     if keep:
@@ -115,20 +130,44 @@ def models_folder() -> Path:
     return configuration.model_paths[0]
 
 
-def _play(
-    source: Path, models: Path, folder: Path, pacs_folder: Path, out: Path, *, factor: int, deadline: float
-) -> Played:
+def rules_folder() -> Path:
+    """The shipped ae_config of the checkout, or the configuration that stands here.
+
+    Raises:
+        BadInput: neither is there.
+    """
+    import echonode
+    from echonode.cli.options import configuration_if_any
+
+    beside = Path(echonode.__file__).resolve().parents[1] / "ae_config"
+    if (beside / "routes.toml").is_file():
+        return beside
+    configuration = configuration_if_any(None)
+    if configuration is None or not (configuration.folder / "views.toml").is_file():
+        raise BadInput(f"{beside}: no rules here; run the demo in a checkout or beside an ae_config")
+    return configuration.folder
+
+
+def _play(source: Path, place: Stage, *, factor: int, deadline: float) -> Played:
     from echonode.cli import demo_scene as scene
     from echonode.cli.demo_phantom import play_phantom, recording
 
     node_port, pacs_port = scene.free_port(), scene.free_port()
-    scene.write_configuration(folder, models=models, node_port=node_port, pacs_port=pacs_port, factor=factor)
-    rule = _matching_rule(source, folder)
+    scene.write_configuration(
+        place.folder,
+        models=place.models,
+        shipped=place.shipped,
+        node_port=node_port,
+        pacs_port=pacs_port,
+        factor=factor,
+    )
+    rule = _matching_rule(source, place.folder)
+    log = place.out / "node.log"
     with (
         _progress() as tell,
-        scene.Pacs(folder=pacs_folder, port=pacs_port) as pacs,
-        scene.Node(folder=folder, log=out / "node.log") as node,
-        recording(pacs_folder.parent / "phantom") as recorded,
+        scene.Pacs(folder=place.pacs, port=pacs_port) as pacs,
+        scene.Node(folder=place.folder, log=log) as node,
+        recording(place.pacs.parent / "phantom") as recorded,
     ):
         tell(f"starting the node on port {node_port} and the PACS on port {pacs_port}")
         begin = time.monotonic()
@@ -139,23 +178,21 @@ def _play(
         tell("the scanner sends its loop")
         stored = scene.push(node_port, source)
         sent_at = time.time()
-        _wait_for_loop(pacs.arrivals, node, folder, tell, sent_at=sent_at, deadline=deadline)
-        scene.wait_for(lambda: _all_done(folder), seconds=30, what="the node's own note of the delivery")
-        items = tuple(_items(folder))
-        phantom, phantom_returned = play_phantom(recorded, port=node_port, node=node, arrivals=pacs.arrivals, tell=tell)
+        _wait_for_loop(pacs.arrivals, node, place.folder, tell, sent_at=sent_at, deadline=deadline)
+        scene.wait_for(lambda: _all_done(place.folder), seconds=60, what="the node's own note of the delivery")
+        items = tuple(_items(place.folder))
+        arrival = _slow(pacs.arrivals)[0]
+        phantom = play_phantom(recorded, port=node_port, node=node, arrivals=pacs.arrivals, tell=tell)
         tell("ending the node")
     return Played(
-        source=source,
-        arrival=pacs.arrivals[0],
-        rule=rule,
-        started=started,
-        stored=stored,
-        returned=pacs.arrivals[0].at - sent_at,
-        items=items,
-        phantom=phantom,
-        phantom_returned=phantom_returned,
-        arrivals=tuple(pacs.arrivals),
-    )
+        source=source, arrival=arrival, rule=rule, started=started, stored=stored, returned=arrival.at - sent_at,
+        items=items, phantom=phantom,
+    )  # fmt: skip
+
+
+def _slow(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """What came as an ultrasound loop."""
+    return [arrival for arrival in arrivals if arrival.sop_class_uid == ULTRASOUND_MULTIFRAME]
 
 
 def _wait_for_loop(
@@ -170,9 +207,9 @@ def _wait_for_loop(
     def arrived() -> bool:
         nonlocal last
         node.require_running()
-        if arrivals:
+        if _slow(arrivals):
             return True
-        items = _items(folder)
+        items = [item for item in _items(folder) if item.kind != "run" or item.payload.get("task") == SLOW_MOTION]
         steps = "; ".join(f"{item.kind} {item.queue} {says(item)}" for item in items)
         last = steps or last
         for item in items:
@@ -202,7 +239,7 @@ def _items(folder: Path) -> list[WorkItem]:
 
 
 def _all_done(folder: Path) -> bool:
-    return all(item.state == "COMPLETED" for item in _items(folder))
+    return all(item.state == "COMPLETED" for item in _items(folder) if item.kind != "report")
 
 
 def _matching_rule(source: Path, folder: Path) -> str:
@@ -214,7 +251,7 @@ def _matching_rule(source: Path, folder: Path) -> str:
 
     facts = facts_of_file(source, calling_ae=SCANNER_TITLE)
     for explanation in explain(facts, load_configuration(folder).routes):
-        if explanation.matches:
+        if explanation.matches and explanation.task == SLOW_MOTION:
             held = ", ".join(f"{c.name} {c.expected}" for c in explanation.conditions[3:])
             return f"{explanation.route} -> {explanation.model} ({held})"
     raise BadInput(f"{source}: no rule of the demonstration matches this loop")
@@ -250,7 +287,8 @@ def _report(played: Played, received: Path) -> None:
     from rich.text import Text
 
     before, after = (pydicom.dcmread(path, stop_before_pixels=True) for path in (played.source, received))
-    runs = [item for item in played.items if item.kind == "run"]
+    runs = [item for item in played.items if item.kind == "run" and item.outcome.get("objects")]
+    refused = [item for item in played.items if item.outcome.get("result") == "refused"]
     deliveries = [item for item in played.items if item.kind == "deliver"]
     same = "the same study" if before.StudyInstanceUID == after.StudyInstanceUID else "ANOTHER study"
     rows = [
@@ -258,6 +296,7 @@ def _report(played: Played, received: Path) -> None:
         ("went in", f"{_words(before)}, {amount(played.source.stat().st_size)}", duration(played.stored)),
         ("rule", played.rule, ""),
         *(("model ran", _run_words(item), duration(item.updated_at - item.created_at)) for item in runs),
+        *(("model refused", f"{item.queue}: {item.outcome['reason']}", "") for item in refused),
         *(("delivered", f"to {item.queue}", duration(item.updated_at - item.created_at)) for item in deliveries),
         ("came back", f"{_words(after)}, {amount(received.stat().st_size)}", ""),
         ("where", f"{same}, a new series: {getattr(after, 'SeriesDescription', '')}", ""),

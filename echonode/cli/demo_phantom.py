@@ -1,33 +1,38 @@
-"""The second scanner of `echonode demo`: a simulated heart of known truth, pushed, measured and held against it."""
+"""The second scanner of `echonode demo`: a full study of a simulated heart goes in, and its report comes back.
+
+What the report says, read from the object that the PACS received, stands beside what is true of the heart.
+"""
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from echonode.cli.screen import Column, duration, say, show_rows
-from echonode.core.errors import EchonodeError
 
 if TYPE_CHECKING:
-    from echonode.cli.demo_scene import Arrival, Node
-    from echonode.core.package import Package
-    from echonode.flow.examination import Said, Shown
-    from echonode.registry.catalogue import Catalogue
+    from pydicom.dataset import Dataset
 
-DAY = date(2026, 1, 1)
-"""Its patient: always the same one, in a good acoustic window."""
+    from echonode.cli.demo_scene import Arrival, Node
+    from echonode.cli.read_report import Said
+    from echonode.flow.examination import Shown
+    from echonode.phantom.cohort import Study
+
+SEED, CANDIDATES, PRESET = 20260101, 64, "routine"
+"""Its patient: always the same one of the cohort, one who can be seen well and whose heart does not move as it should."""
 SCALE = 0.5
-BACK_SECONDS = 75.0
-MEASURE_SECONDS = 45.0
-"""The demonstration is to be over before anybody gets up for coffee: what is not done by then is left out, and said."""
+BACK_SECONDS = 420.0
+COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.34"
+EJECTION_FRACTION, HEART_RATE, WALL_MOTION = "18043-0", "8867-4", "PROB-WMA"
+DIAMETERS = {"29436-3": ("LVIDd", "lvidd_mm"), "29438-9": ("LVIDs", "lvids_mm")}
+ABNORMAL_SCORE = 2
 
 
 class _Ended(Exception):
@@ -60,10 +65,9 @@ def recording(folder: Path) -> Iterator[Future[Recorded]]:
 
     def record() -> Recorded:
         from echonode.phantom.writing import write_study
-        from echonode.self_scanner import study_of
 
         return Recorded(
-            folder=folder, truth=write_study(study_of(DAY), folder, scale=SCALE, told=told).plain(folder=".")
+            folder=folder, truth=write_study(study_shown(), folder, scale=SCALE, told=told).plain(folder=".")
         )
 
     with ThreadPoolExecutor(1, thread_name_prefix="phantom") as pool:
@@ -74,10 +78,20 @@ def recording(folder: Path) -> Iterator[Future[Recorded]]:
             ended.set()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """What became of the study: seconds until its report was in the PACS, None where none came, and all that arrived."""
+
+    study: Recorded
+    seconds: float
+    report: Path | None
+    arrivals: tuple[Arrival, ...]
+
+
 def play_phantom(
     recorded: Future[Recorded], *, port: int, node: Node, arrivals: list[Arrival], tell: Callable[[str], None]
-) -> tuple[Recorded, float]:
-    """Push the study and wait for its slow motion, as long as the demonstration can; seconds until the last came back."""
+) -> Examined:
+    """Push the study and wait for its report, as long as the demonstration can."""
     from echonode.cli.demo_scene import DemoFailed, push, wait_for
 
     tell("recording a simulated heart whose truth is known")
@@ -86,159 +100,129 @@ def play_phantom(
     for shown in study.shown:
         push(port, study.folder / shown.entry["file"])
     sent = time.monotonic()
-    loops: int = sum(shown.entry["kind"] == "loop" for shown in study.shown)
 
     def back() -> bool:
         node.require_running()
-        tell(f"waiting for the slow motion of the simulated heart ({len(arrivals) - before} of {loops})")
-        return len(arrivals) - before >= loops
+        tell(f"waiting for the report of the simulated heart ({len(arrivals) - before} objects are back)")
+        return _report_of(study, arrivals) is not None
 
-    try:
-        wait_for(back, seconds=BACK_SECONDS, what="the return of the simulated loops")
-    except DemoFailed:
-        node.require_running()
-    return study, time.monotonic() - sent
-
-
-def report_phantom(study: Recorded, returned: float, arrivals: Sequence[Arrival], models: Path) -> None:
-    """Truth beside what came back, and beside what the installed models measure."""
-    rows = [*_came_back(study, arrivals), *_measured(study, models)]
-    patient = study.truth["patient"]
-    say(
-        f"a simulated heart went the same way (EF {patient['ef_percent']:.0f} %, {patient['heart_rate_bpm']:.0f} beats a "
-        f"minute), and what is true of it is known; its loops were back in {duration(returned)}"
+    with suppress(DemoFailed):
+        wait_for(back, seconds=BACK_SECONDS, what="the return of the report")
+    node.require_running()
+    return Examined(
+        study=study,
+        seconds=time.monotonic() - sent,
+        report=_report_of(study, arrivals),
+        arrivals=tuple(arrivals[before:]),
     )
-    columns = (
-        Column("from", "model"),
-        Column("what", "what"),
-        Column("measured", lambda row: _number(row["measured"], row["unit"]), right=True),
-        Column("truth", lambda row: _number(row["truth"], row["unit"]), right=True),
-        Column("", "says"),
-    )
-    show_rows(rows, columns)
 
 
-def _came_back(study: Recorded, arrivals: Sequence[Arrival]) -> list[dict[str, Any]]:
-    """Slow motion by the loop that it was made of: frames, and whether the recorded ones are still what they were."""
-    import numpy as np
+def report_phantom(examined: Examined) -> None:
+    """Truth beside what the report in the PACS says."""
+    from collections import Counter
+
     import pydicom
 
-    from echonode.core.settings import LimitsSection
-    from echonode.dicom.pixels import read_clip
+    study = examined.study
+    patient = study.truth["patient"]
+    classes: Counter[str] = Counter()
+    for arrival in examined.arrivals:
+        classes[str(pydicom.dcmread(arrival.path, stop_before_pixels=True).get("SeriesDescription", ""))] += 1
+    say(
+        f"a simulated heart went the same way: {len(study.shown)} objects, EF {patient['ef_percent']:.0f} %, "
+        f"{patient['heart_rate_bpm']:.0f} beats a minute"
+    )
+    for name, count in sorted(classes.items()):
+        say(f"  came back  {count:2d}  {name}")
+    if examined.report is None:
+        say("its report did not come back within the demonstration's time")
+        return
+    say(
+        f"its report was in the PACS {duration(examined.seconds)} after the last object went in; what it says, and what is true:"
+    )
+    report = pydicom.dcmread(examined.report)
+    columns = (
+        Column("", "what"),
+        Column("in the report", "said", right=True),
+        Column("truth", "truth", right=True),
+        Column("95 % limits", "limits", right=True),
+        Column("how", "how"),
+    )
+    show_rows(list(_beside_truth(report, study)), columns)
 
-    made = {}
-    for arrival in arrivals:
-        header = pydicom.dcmread(arrival.path, stop_before_pixels=True)
-        if header.StudyInstanceUID == study.truth["study_instance_uid"]:
-            made[str(header.SourceImageSequence[0].ReferencedSOPInstanceUID)] = arrival.path
-    rows = []
-    for shown in study.shown:
-        entry = shown.entry
-        if entry["kind"] != "loop":
+
+def _report_of(study: Recorded, arrivals: Sequence[Arrival]) -> Path | None:
+    """The newest report of the study that reached the PACS."""
+    import pydicom
+
+    for arrival in reversed(arrivals):
+        if arrival.sop_class_uid == COMPREHENSIVE_3D:
+            header = pydicom.dcmread(arrival.path, specific_tags=["StudyInstanceUID"])
+            if header.StudyInstanceUID == study.truth["study_instance_uid"]:
+                return arrival.path
+    return None
+
+
+def _beside_truth(report: Dataset, study: Recorded) -> Iterator[dict[str, Any]]:
+    """One row a view, then one a number that the truth knows."""
+    from echonode.cli.read_report import VIEW, said_in
+    from echonode.dicom.views import VIEWS
+
+    entries = {str(entry["sop_instance_uid"]): entry for entry in study.truth["objects"]}
+    said = said_in(report)
+    for each in said:
+        entry = entries.get(each.sources[0]) if each.concept == VIEW and each.code and len(each.sources) == 1 else None
+        if entry is None or entry["kind"] != "loop":
             continue
-        path, recorded = made.get(entry["sop_instance_uid"]), len(entry["times_ms"])
-        row: dict[str, Any] = {
-            "model": "the PACS",
-            "what": f"slow motion of {entry['view']}",
-            "unit": "",
-            "measured": None,
-            "truth": None,
-        }
-        if path is None:
-            rows.append({**row, "says": "not back within the demonstration's time"})
-            continue
-        before = read_clip(study.folder / entry["file"], limits=LimitsSection()).frames
-        after = read_clip(path, limits=LimitsSection()).frames
-        says = f"{recorded} frames became {len(after)}"
-        factor = (len(after) - 1) // (recorded - 1)
-        if len(after) == factor * (recorded - 1) + 1:
-            middle = recorded // 2
-            apart = np.abs(before[middle].astype(np.int16) - after[middle * factor].astype(np.int16)).mean()
-            row |= {"what": f"{row['what']}: recorded frames differ by", "measured": float(apart), "truth": 0.0}
-            row["unit"] = "of 255"
-        rows.append({**row, "says": says})
-    return rows
+        name = next((name for name, code in VIEWS.items() if code.value == each.code), each.words)
+        sure = "" if each.confidence is None else f"confidence {each.confidence:.2f}"
+        colour = ", colour" if entry["colour"] else ""
+        yield {"what": f"view of object {entry['file']}{colour}", "said": name, "truth": entry["view"], "how": sure}
+    for each in said:
+        yield from _number_beside_truth(each, study, entries)
 
 
-def _measured(study: Recorded, models: Path) -> list[dict[str, Any]]:
-    """What each installed model of a task says of the objects that it takes; a line names the tasks without one."""
-    from echonode.flow.examination import EXAMINERS
-    from echonode.registry.catalogue import Catalogue
-
-    catalogue = Catalogue([models])
-    packages = [package for package in _sound(catalogue) if package.task in EXAMINERS]
-    missing = sorted(set(EXAMINERS) - {package.task for package in packages})
-    if missing:
-        say(f"no model is installed for: {', '.join(name.replace('_', ' ') for name in missing)}")
-    if not packages:
-        return []
-    rows: list[dict[str, Any]] = []
-    begun = time.monotonic()
-    for package in packages:
-        if time.monotonic() - begun > MEASURE_SECONDS:
-            say(f"{package.name} is left out: the demonstration has no more time")
-            continue
-        for shown in study.shown:
-            where = shown.entry["view"] or f"{shown.entry['level']} M-mode"
-            rows += [_row(package, said, str(where)) for said in _asked(package, shown, catalogue)]
-    return rows
-
-
-def _sound(catalogue: Catalogue) -> Iterator[Package]:
-    for name in catalogue.names():
-        try:
-            yield catalogue.get(name)
-        except EchonodeError as error:
-            say(f"{name} is left out: {error}")
-
-
-def _asked(package: Package, shown: Shown, catalogue: Catalogue) -> list[Said]:
-    """What the model says of one object; nothing of one that it does not take."""
-    from echonode.cli.routes import facts_of_file
-    from echonode.core.ports import RunRequest
-    from echonode.core.settings import LimitsSection, SelfCheckSection
-    from echonode.core.task import installed_tasks
-    from echonode.execution.inline import InlineExecutor
-    from echonode.flow.contract import refusal_of
-    from echonode.flow.examination import PARAMETERS, Said, examine
-
-    source = shown.folder / shown.entry["file"]
-    facts = facts_of_file(source)
-    facts = replace(facts, view=shown.entry["view"] or facts.view)
-    if refusal_of(catalogue.manifest(package.name).input, facts) is not None:
-        return []
-    spool = shown.folder / ".spool"
-    spool.mkdir(exist_ok=True)
-    executor = InlineExecutor(tasks=installed_tasks(), limits=LimitsSection(), device="cpu", threads=0)
-    try:
-        outcome = executor.submit(
-            RunRequest(
-                run_id=shown.entry["sop_instance_uid"],
-                task=package.task,
-                package=package.folder,
-                source=source,
-                spool=spool,
-                parameters=PARAMETERS.get(package.task, {}),
-                facts=facts.as_dict(),
-            )
-        ).result()
-        return examine(package.task, outcome.results, shown, SelfCheckSection())
-    except EchonodeError as error:
-        return [Said(what="no answer", says=str(error), ok=False)]
-    finally:
-        executor.shutdown()
-        shutil.rmtree(spool, ignore_errors=True)
-
-
-def _row(package: Package, said: Said, where: str) -> dict[str, Any]:
-    from echonode.cli.guard import mark_of
-
-    words = "; ".join(each for each in (said.says, mark_of([package])) if each)
-    return {
-        "model": package.name, "what": f"{said.what}, {where}", "unit": said.unit, "measured": said.measured,
-        "truth": said.truth, "says": words,
+def _number_beside_truth(each: Said, study: Recorded, entries: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if each.value is None:
+        return
+    patient = study.truth["patient"]
+    entry = entries.get(each.sources[0], {}) if each.sources else {}
+    what, truth, unit = "", None, each.unit
+    if each.concept == EJECTION_FRACTION:
+        what, truth = "EF", float(patient["ef_percent"])
+    elif each.concept == HEART_RATE:
+        what, truth, unit = "heart rate", float(patient["heart_rate_bpm"]), "/min"
+    elif each.concept in DIAMETERS:
+        what, key = DIAMETERS[each.concept]
+        known = entry.get("truth", {}).get(key)
+        truth = float(median(known)) if known else None
+    elif each.concept == WALL_MOTION:
+        scores = [int(segment["score"]) for segment in entry.get("truth", {}).get("segments") or ()]
+        abnormal = sum(score >= ABNORMAL_SCORE for score in scores)
+        yield {
+            "what": "wall motion abnormality", "said": f"{each.value:.0f} %",
+            "truth": f"{abnormal} of {len(scores)} segments" if scores else "", "how": each.method,
+        }  # fmt: skip
+        return
+    if not what:
+        return
+    star = "*" if each.selected else ""
+    yield {
+        "what": f"{what}{star}", "said": f"{each.value:.4g} {unit}",
+        "truth": "" if truth is None else f"{truth:.4g} {unit}",
+        "limits": "" if each.limits is None else f"+-{each.limits:.3g}",
+        "how": "; ".join(part for part in (each.method, str(entry.get("view") or entry.get("level") or "")) if part),
     }  # fmt: skip
 
 
-def _number(value: float | None, unit: str) -> str:
-    return "" if value is None else f"{value:.3g} {unit}".rstrip()
+def study_shown() -> Study:
+    """The study that is recorded: in a good acoustic window, with segments that move badly in the four-chamber view."""
+    from echonode.phantom.cohort import Cohort
+
+    cohort = Cohort(count=CANDIDATES, seed=SEED, preset=PRESET)
+
+    def fitness(study: Study) -> float:
+        bad = sum(score >= ABNORMAL_SCORE for score in study.patient.wall_motion)
+        return min(plan.quality for plan in study.plans) - (0.0 if 3 <= bad <= 9 else 1.0)
+
+    return max(cohort, key=fitness)

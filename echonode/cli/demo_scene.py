@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,8 +25,6 @@ from echonode.dimse.classes import STORAGE_CLASSES, VERIFICATION, storage_syntax
 LOOPBACK = "127.0.0.1"
 NODE_TITLE, SCANNER_TITLE, PACS_TITLE = "ECHONODE", "SCANNER", "PACS"
 READY = "echonode is ready"
-ROUTE = "slow-motion"
-MODEL = "optical-flow"
 
 NODE_TOML = """\
 [node]
@@ -45,6 +44,9 @@ enabled = false
 [models]
 paths = ["{models}"]
 
+[settle]
+quiet_seconds = 3.0
+
 [log]
 level = "info"
 format = "json"
@@ -63,19 +65,7 @@ host = "{LOOPBACK}"
 port = {{port}}
 rights = ["store", "query", "retrieve"]
 """
-ROUTES_TOML = f"""\
-[[route]]
-name = "{ROUTE}"
-task = "slow_motion"
-model = "{MODEL}"
-parameters = {{{{ factor = {{factor}} }}}}
-deliver_to = ["pacs"]
-
-[route.when]
-modality = ["US"]
-mode = ["2d"]
-frames_min = 8
-
+DESTINATION_TOML = """
 [[destination]]
 name = "pacs"
 peer = "pacs"
@@ -93,13 +83,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def write_configuration(folder: Path, *, models: Path, node_port: int, pacs_port: int, factor: int) -> None:
-    """The three files of the demonstration's node."""
+def write_configuration(
+    folder: Path, *, models: Path, shipped: Path, node_port: int, pacs_port: int, factor: int
+) -> None:
+    """The files of the demonstration's node: the rules are the `shipped` ones, and the PACS gets all that they make."""
     folder.mkdir(parents=True, exist_ok=True)
     path = str(models).replace("\\", "\\\\").replace('"', '\\"')
     (folder / "node.toml").write_text(NODE_TOML.format(port=node_port, models=path))
     (folder / "peers.toml").write_text(PEERS_TOML.format(port=pacs_port))
-    (folder / "routes.toml").write_text(ROUTES_TOML.format(factor=factor))
+    rules = (shipped / "routes.toml").read_text(encoding="utf-8")
+    rules = re.sub(r"(?m)^deliver_to = \[\]", 'deliver_to = ["pacs"]', rules)
+    rules = re.sub(r"(?m)^(parameters = .*)factor = [0-9]+", rf"\g<1>factor = {factor}", rules)
+    (folder / "routes.toml").write_text(rules + DESTINATION_TOML, encoding="utf-8")
+    (folder / "views.toml").write_text((shipped / "views.toml").read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def wait_for(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
