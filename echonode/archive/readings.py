@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, and_, false, insert, select, true, update
+from sqlalchemy import Row, and_, false, func, insert, select, true, update
 from sqlalchemy.engine import Connection
 
 from echonode.archive.database import Database
@@ -58,7 +58,8 @@ class Readings:
             "at": reading.at or self._clock(),
         }
         connection.execute(insert(READING).values(row))
-        self._due(connection, reading.study_uid)
+        if not shadow:
+            self._due(connection, reading.study_uid)
 
     def of_study(self, study_uid: str, *, current: bool = True) -> list[KeptReading]:
         """What was said of the study's objects, oldest first; with `current` only what counts now."""
@@ -73,6 +74,15 @@ class Readings:
         query = select(READING).where(_R.sop_instance_uid == sop_instance_uid).order_by(_R.id)
         if current:
             query = query.where(_R.current == true())
+        with self._database.reading() as connection:
+            return [_reading(row) for row in connection.execute(query)]
+
+    def of_model(self, model: str, *, task: str | None = None) -> list[KeptReading]:
+        """What that model said of every object, the newest of each object, shadow or not, oldest first."""
+        newest = select(func.max(_R.id)).where(_R.model == model).group_by(_R.sop_instance_uid)
+        query = select(READING).where(_R.id.in_(newest)).order_by(_R.id)
+        if task is not None:
+            query = query.where(_R.task == task)
         with self._database.reading() as connection:
             return [_reading(row) for row in connection.execute(query)]
 
