@@ -44,7 +44,9 @@ def commands_of(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-GROUPS = {"data", "work", "study", "models", "peers", "quarantine", "routes", "run", "reference", "token", "view", "viewer"}
+GROUPS = {
+    "data", "work", "study", "models", "peers", "quarantine", "results", "routes", "run", "reference", "token", "view", "viewer",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
