@@ -10,6 +10,7 @@ TASK = TaskSpec(
     runner="echonode.tasks.synthesis.runner:open_runner",
     importers={"sdm": "echonode.tasks.synthesis.upstream:import_sdm"},
     recipes={"synthesis": "echonode.tasks.synthesis.train:main"},
+    evaluations={"synthesis": "echonode.tasks.synthesis.evaluation:evaluate"},
     parity="echonode.tasks.synthesis.parity:check",
     tools={"sample": "echonode.tasks.synthesis.offline:sampled_files"},
     level="instance",

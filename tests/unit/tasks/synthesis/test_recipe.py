@@ -14,10 +14,11 @@ from echonode.core.results import Picture
 from echonode.registry.verify import verify
 from echonode.tasks.common.reading import silent
 from echonode.tasks.segmentation.tree import Order, write_tree
+from echonode.tasks.synthesis.evaluation import evaluate
 from echonode.tasks.synthesis.prepare import conditioned, folded, unfolded
 from echonode.tasks.synthesis.runner import open_runner
 from echonode.tasks.synthesis.train import Options, main
-from echonode.training.arguments import TrainingArguments
+from echonode.training.arguments import EvaluationArguments, TrainingArguments
 
 SMALL = {"side": "32", "model_channels": "32", "label_width": "8", "channel_mult": "1,1", "attention": "8"}
 
@@ -53,6 +54,23 @@ def test_a_package_comes_out_that_makes_the_same_picture_each_time(tree: Path, t
     assert first.synthetic
     assert first.pixels.shape == (32, 32, 3)
     assert np.array_equal(first.pixels, second.pixels)
+
+
+def test_its_evaluation_tells_a_network_that_learned_nothing(tree: Path, tmp_path: Path) -> None:
+    """Noise in the place of speckle must not look like a good model in the table."""
+    result = main(arguments(tree, tmp_path / "run", name="small", models=tmp_path / "models"))
+    assert result.package is not None
+    asked = EvaluationArguments(
+        task="synthesis", packages=(verify(result.package),), data=(str(tree),), figures=tmp_path / "figures",
+        device="cpu", threads=1, options={"pictures": "3", "steps": "2"},
+    )  # fmt: skip
+    found = evaluate(asked)
+    values = {metric.name: metric.value for metric in found.metrics["small"]}
+    assert values["roughness of tissue, synthetic over real"] > 2
+    assert values["seconds an image"] > 0
+    (table,) = found.tables.values()
+    assert [row[0] for row in table.rows][:2] == ["cavity", "other tissue"]
+    assert found.figures[0].stat().st_size > 1000
 
 
 def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tree: Path, tmp_path: Path) -> None:
