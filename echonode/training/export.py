@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from echonode.archive.archive import Archive
 from echonode.core.errors import BadInput
 from echonode.core.identity import derived_uid
-from echonode.core.query import Matcher, Range, Single, StoredInstance, Wildcard
+from echonode.core.query import StoredInstance
+from echonode.core.query_text import keys_of_query
 from echonode.training.atomic import write_text
 
 LABELS_FILE = "labels.json"
@@ -37,7 +37,6 @@ KEPT = (
     "PixelData",
 )  # fmt: skip
 METHOD = "header made anew from attributes of the picture"
-_DATES = re.compile(r"(?P<first>[0-9]{8})?-(?P<last>[0-9]{8})?")
 
 
 def export(archive: Archive, query: str, folder: Path, *, key: bytes) -> int:
@@ -51,7 +50,7 @@ def export(archive: Archive, query: str, folder: Path, *, key: bytes) -> int:
     Raises:
         BadInput: a query that is none, or nothing fits.
     """
-    found = archive.index.select(_keys(query))
+    found = archive.index.select(keys_of_query(query, called="archive:"))
     pictures = [each for each in found if not each.derived]
     written = 0
     labels: dict[str, list[dict[str, Any]]] = {}
@@ -78,21 +77,6 @@ def read_labels(folder: Path) -> dict[str, list[dict[str, Any]]]:
     path = folder / LABELS_FILE
     found: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
-
-
-def _keys(query: str) -> dict[str, Matcher]:
-    keys: dict[str, Matcher] = {}
-    for part in filter(None, query.split("&")):
-        keyword, separator, value = part.partition("=")
-        if not separator or not keyword or not value:
-            raise BadInput(
-                f"archive:{query}: KEYWORD=VALUE with & between is expected, such as StudyDescription=*stress*"
-            )
-        if keyword.endswith("Date") and (dates := _DATES.fullmatch(value)):
-            keys[keyword] = Range(first=dates["first"], last=dates["last"])
-        else:
-            keys[keyword] = Wildcard(value) if set(value) & set("*?") else Single(value)
-    return keys
 
 
 def _name(identifier: str, key: bytes) -> str:

@@ -10,25 +10,37 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEVEL = 0.95
+from echonode.core.agreement_statistics import LEVEL, Agreement, Interval, bland_altman
+
+__all__ = [
+    "EF_BANDS",
+    "LEVEL",
+    "RESAMPLES",
+    "Agreement",
+    "Band",
+    "Difference",
+    "Floats",
+    "Interval",
+    "Statistic",
+    "auc",
+    "auc_interval",
+    "bias",
+    "bland_altman",
+    "bootstrap_interval",
+    "confusion",
+    "correlation",
+    "error_by_band",
+    "mae",
+    "paired_bootstrap",
+    "r2",
+    "rmse",
+    "roc",
+]
+
 RESAMPLES = 2000
 EF_BANDS = (0.0, 30.0, 40.0, 50.0, 60.0, 100.0)
 Statistic = Callable[..., float]
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A value with the interval that holds it at `level`, and how many independent cases (patients) stand behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    level: float = LEVEL
-
-    def __str__(self) -> str:
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +52,6 @@ class Difference:
     high: float
     p: float
     n: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Agreement:
-    """Bland and Altman (Lancet 1986): bias and limits of agreement, each with its interval, and the SD of differences."""
-
-    bias: Interval
-    lower: Interval
-    upper: Interval
-    sd: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,35 +154,6 @@ def paired_bootstrap(
         high=high,
         p=min(1.0, 2.0 * (min(below, above) + 1) / (len(drawn) + 1)),
         n=len(groups),
-    )
-
-
-def bland_altman(prediction: ArrayLike, truth: ArrayLike, *, level: float = LEVEL) -> Agreement:
-    """Bias and limits (bias +- 1.96 SD) of prediction minus truth; intervals by Bland and Altman's standard errors.
-
-    Raises:
-        ValueError: fewer than two cases.
-    """
-    differences = _floats(prediction) - _floats(truth)
-    n = len(differences)
-    if n < 2:
-        raise ValueError(f"agreement of {n} cases: at least two are needed")
-    middle, sd = float(differences.mean()), float(differences.std(ddof=1))
-    z = NormalDist().inv_cdf(0.975)
-    # Student's t by Cornish-Fisher from the normal quantile: within 0.5 % from ten cases on.
-    q, free = NormalDist().inv_cdf((1 + level) / 2), n - 1
-    t = q + (q**3 + q) / (4 * free) + (5 * q**5 + 16 * q**3 + 3 * q) / (96 * free**2)
-    around_bias = t * sd / np.sqrt(n)
-    around_limit = t * sd * np.sqrt(1 / n + z**2 / (2 * (n - 1)))
-
-    def interval(value: float, half: float) -> Interval:
-        return Interval(value=value, low=value - float(half), high=value + float(half), n=n, level=level)
-
-    return Agreement(
-        bias=interval(middle, around_bias),
-        lower=interval(middle - z * sd, around_limit),
-        upper=interval(middle + z * sd, around_limit),
-        sd=sd,
     )
 
 
