@@ -30,6 +30,7 @@ from echonode.registry.catalogue import Catalogue
 
 POINTED_AT = frozenset({"segmentation", "overlay", "capture", "slow-motion"})
 """Kinds of derived objects that a report may point at."""
+SLOW_MOTION = "slow_motion"
 MOST_ITEMS = 100_000
 
 
@@ -46,8 +47,10 @@ class Material:
 
     @property
     def tells_something(self) -> bool:
-        """Whether a model was asked about anything: a study that no route takes gets no report."""
-        return bool(self.readings or self.without_result)
+        """Whether a model that measures was asked about anything: slow motion alone makes no report."""
+        asked = {reading.task for reading in self.readings}
+        asked |= {str(item.payload.get("task", "")) for item in self.without_result}
+        return bool(asked - {SLOW_MOTION})
 
 
 def material_of(archive: Archive, study: StudyState) -> Material:

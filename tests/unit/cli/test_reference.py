@@ -88,6 +88,7 @@ def test_examples_in_the_comments_are_valid_when_uncommented(checkout: Path, tmp
     configuration = load_configuration(tmp_path)
     assert {peer.name for peer in configuration.peers.peer} == {"vivid-e95-room-2", "pacs"}
     assert configuration.routes.destination[0].peer == "pacs"
+    assert configuration.routes.route[-1].after == "segmentation"
     assert [rule.view for rule in configuration.views.view[:3]] == ["PLAX", "A4C", "PSAX-PM"]
 
 
@@ -96,7 +97,9 @@ def _is_code(text: str) -> bool:
 
 
 def test_the_shipped_routes_make_slow_motion_of_2d_loops_and_send_nothing(checkout: Path) -> None:
-    stress, rest = load_configuration(checkout / "ae_config").routes.route
+    routes = load_configuration(checkout / "ae_config").routes
+    assert not any(route.deliver_to for route in routes.route) and not routes.report.deliver_to
+    stress, rest = (route for route in routes.route if route.task == "slow_motion")
     for route, stage in ((stress, ("any",)), (rest, ("none",))):
         assert (route.task, dict(route.parameters), route.deliver_to) == ("slow_motion", {"factor": 4, "beats": 2}, ())
         assert "optical-flow" in route.models
