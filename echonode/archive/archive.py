@@ -20,6 +20,7 @@ from echonode.archive.database import Database
 from echonode.archive.gauges import Gauges, read_gauges
 from echonode.archive.hidden import Hidden
 from echonode.archive.index import Index
+from echonode.archive.models import Models
 from echonode.archive.pauses import Pauses
 from echonode.archive.quarantine import QuarantineShelf
 from echonode.archive.readings import Readings
@@ -52,6 +53,7 @@ class Archive:
         self.studies = Studies(database, clock=clock)
         self.conflicts = Conflicts(database, self.work, self.audit, self.studies, clock=clock)
         self.readings = Readings(database, clock=clock)
+        self.models = Models(database, self.audit, clock=clock)
         self.reports = Reports(database)
         self.withdrawals = Withdrawals(database)
         self.pauses = Pauses(database, self.audit, clock=clock)

@@ -62,16 +62,16 @@ class Readings:
             self._due(connection, reading.study_uid)
 
     def of_study(self, study_uid: str, *, current: bool = True) -> list[KeptReading]:
-        """What was said of the study's objects, oldest first; with `current` only what counts now."""
-        query = select(READING).where(_R.study_uid == study_uid).order_by(_R.id)
+        """What was said of the study's objects, oldest first; with `current` only what counts now. Never a shadow's."""
+        query = select(READING).where(_R.study_uid == study_uid, _R.shadow == false()).order_by(_R.id)
         if current:
             query = query.where(_R.current == true())
         with self._database.reading() as connection:
             return [_reading(row) for row in connection.execute(query)]
 
     def of_instance(self, sop_instance_uid: str, *, current: bool = True) -> list[KeptReading]:
-        """What was said of one object, oldest first; with `current` only what counts now."""
-        query = select(READING).where(_R.sop_instance_uid == sop_instance_uid).order_by(_R.id)
+        """What was said of one object, oldest first; with `current` only what counts now. Never a shadow's."""
+        query = select(READING).where(_R.sop_instance_uid == sop_instance_uid, _R.shadow == false()).order_by(_R.id)
         if current:
             query = query.where(_R.current == true())
         with self._database.reading() as connection:

@@ -334,7 +334,7 @@ MODEL_EVENT = Table(
     _text("model"),
     _text("version"),
     _text("digest"),
-    _text("event"),  # register, shadow, activate, rollback, retire, remove
+    _text("event"),  # of core/model_states.py: register, shadow, activate, displace, rollback, retire, remove
     _text("state"),  # candidate, shadow, active, retired, removed: of the package after it
     _text("displaced"),  # the package that was active in the line before
     _text("by"),
