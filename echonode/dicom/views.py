@@ -13,7 +13,7 @@ from echonode.dicom import elements
 from echonode.dicom.elements import DataSet
 from echonode.dicom.private_elements import private_text
 
-__all__ = ["VIEWS", "ToldView", "told_view", "view_code", "view_of"]
+__all__ = ["VIEWS", "ToldView", "told_view", "view_code", "view_named", "view_of"]
 
 HEADER, VIEWS_TOML = "header", "views.toml"
 _LONGEST_TEXT = 256  # what a pattern is tried on, at most
@@ -116,6 +116,11 @@ def view_of(header: DataSet) -> tuple[str | None, str]:
     return told.view, told.reason
 
 
+def view_named(value: str, scheme: str) -> str | None:
+    """The short name of a coded view, of today's edition or an older one; None when it is none of these."""
+    return _BY_CODE.get((value, scheme)) or (_BY_OLD_CODE.get(value) if scheme in _OLD_SCHEMES else None)
+
+
 def view_code(name: str | None) -> Code | None:
     """The coded concept of a view's short name."""
     return VIEWS.get(name) if name else None
@@ -127,7 +132,7 @@ def _coded(header: DataSet) -> tuple[ToldView | None, str]:
         value, scheme = elements.text(item, "CodeValue"), elements.text(item, "CodingSchemeDesignator")
         if not value:
             continue
-        name = _BY_CODE.get((value, scheme)) or (_BY_OLD_CODE.get(value) if scheme in _OLD_SCHEMES else None)
+        name = view_named(value, scheme)
         if name is None:
             return None, f"View Code ({value}, {scheme}) is no view that echonode knows"
         reason = f"View Code Sequence: ({value}, {scheme})"

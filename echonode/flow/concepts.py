@@ -103,7 +103,7 @@ CONCEPTS: Final = (
     _concept("posterior-wall-systole", "LVPWs", "18156-0 80033-4 80034-2"),
     _concept("lv-mass", "LV mass", "18087-7 80019-3 80022-7"),
     _concept("relative-wall-thickness", "relative wall thickness", "RWT"),
-    _concept("left-atrial-volume", "LA volume", "79981-7 79983-3 79985-8 79986-6"),
+    _concept("left-atrial-volume", "LA volume", "399235004 79981-7 79983-3 79985-8 79986-6"),
     _concept(
         "heart-rate", "heart rate", "8867-4", _entered("HR", "8867-4", "Heart rate", BEATS_A_MINUTE, 15, 350),
     ),
@@ -131,8 +131,8 @@ OF_A_RECORDING: Final = frozenset({"MMQUALITY", "VIEW-CONF", "QUAL-SCORE"})
 OF_ONE_VIEW: Final = frozenset({"LVAREA", "MYOAREA", "LAAREA", "WMA-VIEW", "WMSI-VIEW"})
 """Depends on what the view shows: never averaged over views."""
 
-_BIPLANE_METHODS: Final = frozenset({"125207", "125205"})  # of disks, area-length
-_PLANE_METHODS: Final = frozenset({"125208", "125204"})
+_BIPLANE_METHODS: Final = frozenset({"125207", "125204"})  # of disks, area-length
+_PLANE_METHODS: Final = frozenset({"125208", "125205"})
 _BIPLANE_CODES: Final = frozenset(["79991-6", "79996-5", "80001-1", "79983-3", "79981-7"])
 _PLANE_CODES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["79993-2", "79999-9", "80004-5", "79986-6"], "A4C"),
@@ -141,8 +141,8 @@ _PLANE_CODES: Final[Mapping[str, str]] = {
 _METHOD_WORDS: Final[Mapping[str, str]] = {
     "125207": "biplane disks",
     "125208": "single-plane disks",
-    "125205": "biplane area-length",
-    "125204": "single-plane area-length",
+    "125204": "biplane area-length",
+    "125205": "single-plane area-length",
     TEICHHOLZ: "Teichholz",
     "125221": "M-mode",
     "VIDEOREGR": "video regression",
