@@ -226,8 +226,10 @@ def run_worker_process(folder: Path) -> None:
     from echonode.flow.reporting import Reporting
     from echonode.flow.run import Runs
     from echonode.flow.takeover import clear_spool, take_over
+    from echonode.flow.trainings import Trainings
     from echonode.flow.worker import work
     from echonode.sweeps import schedule, sweeps
+    from echonode.trainer import LocalTrainer
 
     stop = child_of_supervisor()
     configuration = load_configuration(folder)
@@ -283,6 +285,14 @@ def run_worker_process(folder: Path) -> None:
             configuration.root, role="worker", tally=tally, report=lambda: {"executor": executor.health()}
         )
         check = open_self_check(configuration, archive, executor)
+        trainings = Trainings(
+            archive=archive,
+            trainer=LocalTrainer(configuration.root, configuration=configuration.folder),
+            settings=settings.work,
+            owner=leases.owner,
+            clock=time.time,
+            stop=stop,
+        )
         scheduler = schedule(
             sweeps(
                 archive,
@@ -291,6 +301,7 @@ def run_worker_process(folder: Path) -> None:
                 strays=lambda: runs.refuse_strays() + delivery.refuse_strays(),
                 check=check,
                 reporting=reporting,
+                trainings=trainings,
             )
         )
         LOG.info("worker is ready", extra={"taken_over": taken, "owner": leases.owner})
@@ -299,6 +310,7 @@ def run_worker_process(folder: Path) -> None:
             with vitals.keeping():
                 work(runs, delivery, leases, reporting, poll_seconds=settings.work.poll_seconds, stop=stop, tally=tally)
         finally:
+            trainings.close()
             scheduler.shutdown(wait=False)
             check.stop()
             executor.shutdown()

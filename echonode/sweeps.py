@@ -21,6 +21,7 @@ from echonode.flow.orphans import sweep_orphans
 from echonode.flow.reporting import Reporting
 from echonode.flow.self_check import SelfCheck, ask_nightly
 from echonode.flow.settle import settle
+from echonode.flow.trainings import Trainings
 
 LOG = logging.getLogger(__name__)
 HOUR = 3600.0
@@ -45,12 +46,14 @@ def sweeps(
     strays: Callable[[], int],
     check: SelfCheck | None = None,
     reporting: Reporting | None = None,
+    trainings: Trainings | None = None,
 ) -> list[Sweep]:
     """The table for one node; `strays` ends workitems whose model or destination is gone, `check` checks the node,
-    `reporting` asks for the reports that are due."""
+    `reporting` asks for the reports that are due, `trainings` trains in the night."""
     return [
         *([] if check is None else _checks(archive, settings, check)),
         *([] if reporting is None else [Sweep(name="reports due", every_seconds=2.0, run=reporting.sweep)]),
+        *([] if trainings is None else [Sweep(name="trainings", every_seconds=0.5, run=trainings.sweep)]),
         Sweep(name="lapsed leases", every_seconds=min(5.0, settings.work.lease_seconds), run=archive.work.reap),
         Sweep(
             name="complete studies",

@@ -125,13 +125,36 @@ class WorkStore:
             values = {"reason": reason, "not_before": not_before}
             return self._apply(connection, item, event, owner=owner, values=values)
 
-    def release(self, work_id: str, *, owner: str) -> WorkItem:
-        """Give the item back untouched; the attempt does not count.
+    def release(
+        self, work_id: str, *, owner: str, not_before: float | None = None, reason: str | None = None
+    ) -> WorkItem:
+        """Give the item back untouched; the attempt does not count. It is offered again at once, or from `not_before`.
 
         Raises:
             NotFound, IllegalTransition: as `finish`.
         """
-        return self._change(work_id, WorkEvent.RELEASE, owner=owner, attempts=_W.attempts - 1)
+        given = {"not_before": not_before, "reason": reason}
+        values = {name: value for name, value in given.items() if value is not None}
+        return self._change(work_id, WorkEvent.RELEASE, owner=owner, attempts=_W.attempts - 1, **values)
+
+    def tell(self, work_id: str, *, owner: str, outcome: Mapping[str, Any]) -> None:
+        """Write what is known so far of an item in progress; nothing when it is not `owner`'s any more."""
+        ours = and_(_W.work_id == work_id, _W.state == WorkState.IN_PROGRESS, _W.lease_owner == owner)
+        with self._database.transaction() as connection:
+            connection.execute(update(WORKITEM).where(ours).values(outcome=dict(outcome), updated_at=self._clock()))
+
+    def has_live_runs(self) -> bool:
+        """Whether a run that somebody waits for is under way, or could be: neither held nor paused, and due.
+
+        Runs of a model that only looks (payload `shadow`) are not waited for.
+        """
+        awaited = _W.payload["shadow"].as_boolean().is_not(True)
+        in_hand = and_(_W.kind == WorkKind.RUN, _W.state == WorkState.IN_PROGRESS)
+        with self._database.reading() as connection:
+            for runs in (in_hand, self._offered(WorkKind.RUN, None, self._clock())):
+                if connection.execute(select(_W.id).where(runs, awaited).limit(1)).first() is not None:
+                    return True
+        return False
 
     def cancel(
         self, work_id: str, *, reason: str, outcome: Mapping[str, Any] | None = None, conn: Connection | None = None
@@ -144,7 +167,7 @@ class WorkStore:
         """
         return self._change(work_id, WorkEvent.CANCEL, conn=conn, reason=reason, outcome=dict(outcome or {}))
 
-    def retry(self, work_id: str, *, conn: Connection | None = None) -> WorkItem:
+    def retry(self, work_id: str, *, not_before: float = 0.0, conn: Connection | None = None) -> WorkItem:
         """Offer an item that has ended again, with all its attempts; held when its study was put on hold since.
 
         Raises:
@@ -154,7 +177,7 @@ class WorkStore:
         with self._within(conn) as connection:
             item = self._locked(connection, work_id)
             held = item.held or self._held_studies(connection, {item.study_uid}).get(item.study_uid)
-            values = {"attempts": 0, "reason": "", "outcome": {}, "not_before": 0.0, "held": held}
+            values = {"attempts": 0, "reason": "", "outcome": {}, "not_before": not_before, "held": held}
             return self._apply(connection, item, WorkEvent.RETRY, values=values)
 
     def reap(self) -> int:

@@ -1,4 +1,4 @@
-"""`echonode train`: a recipe of an installed task, on a data set, into a run folder and a model package."""
+"""`echonode train`: a recipe of an installed task, on a data set, into a run folder and a model package; now or at night."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from echonode.cli.options import existing
+from echonode.cli.options import ConfigOption, configuration_of, existing, whoami
 from echonode.cli.screen import Column, say, show_json, show_rows
 from echonode.core.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
+    from echonode.core.window import Window
     from echonode.registry.manifest import Metric
+    from echonode.training.arguments import TrainingArguments
 
 DataOption = Annotated[
     list[str] | None,
@@ -63,7 +65,17 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     option: SetOption = None,
     name: Annotated[str | None, typer.Option(help="Publish a model package of this name.")] = None,
-    models: Annotated[Path, typer.Option(metavar="DIR", help="Folder of packages.")] = Path("models"),
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of packages: models, or with --at the node's own of imported ones."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Not now: the node on this machine trains from this time on.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="With --at: stop then, and go on in the next night.")
+    ] = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a model; a run that is stopped or killed goes on with --resume. torchrun ... -m echonode train works too."""
@@ -72,6 +84,12 @@ def train_command(
     reference = reference_of(task, "recipes")
     from echonode.training.arguments import TrainingArguments
 
+    window = _window(at, until)
+    if window is not None:
+        configuration = configuration_of(config)
+        out = out or configuration.root / "trainings" / "runs" / (name or task)
+        models = models or (configuration.folder / configuration.node.models.imported).resolve()
+        threads = threads or max(1, (os.cpu_count() or 1) // 2)
     arguments = TrainingArguments(
         task=task,
         data=tuple(data or ()),
@@ -91,9 +109,12 @@ def train_command(
         resume=resume,
         options=pairs(option),
         name=name,
-        models=models,
+        models=models or Path("models"),
     )
     _refuse_taken(arguments.models, name, resume=resume)
+    if window is not None:
+        _order(arguments, window, config, as_json=as_json)
+        return
     result = resolve(reference)(arguments)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -110,6 +131,57 @@ def train_command(
         return
     show_metrics(result.metrics)
     say(f"run: {result.folder}" + ("" if result.package is None else f"; package: {result.package}"))
+
+
+def _window(at: str | None, until: str | None) -> Window | None:
+    from echonode.core.window import Window
+
+    if at is None:
+        if until is not None:
+            raise BadInput("--until belongs to --at: from when to when may it train")
+        return None
+    return Window(at=at, until=until or "")
+
+
+def _order(arguments: TrainingArguments, window: Window, config: Path | None, *, as_json: bool) -> None:
+    """Leave the training to the node: it becomes work that waits for its window."""
+    from echonode.cli.opened import opened_archive
+    from echonode.flow.training_orders import TrainingOrder, order_training, words
+
+    run = arguments.out / "run.json"
+    if run.is_file() != arguments.resume:
+        there = "holds a run already; --resume goes on with it" if run.is_file() else "holds no run to go on with"
+        raise BadInput(f"{arguments.out}: {there}, --out names another folder")
+    with opened_archive(config, writing=True) as (_, archive):
+        order = TrainingOrder(arguments=plain_arguments(arguments), window=window, who=whoami())
+        item = order_training(archive, order)
+        said = words(item, archive.clock())
+    if as_json:
+        show_json({"id": item.id, "not_before": item.not_before, "says": said, "folder": str(arguments.out)})
+        return
+    say(f"{item.id[:8]} {said}; echonode work list shows how far it is")
+
+
+def plain_arguments(arguments: TrainingArguments) -> dict[str, Any]:
+    """The arguments as JSON values; paths absolute, as another process in another folder needs them.
+
+    Raises:
+        BadInput: a data text names nothing that is there.
+    """
+    from dataclasses import asdict
+
+    given = asdict(arguments)
+    for name in ("data", "test_data"):
+        given[name] = [_absolute(text) for text in given[name]]
+    for name in ("out", "models", "init"):
+        given[name] = None if given[name] is None else str(given[name].absolute())
+    return given | {"options": dict(arguments.options)}
+
+
+def _absolute(text: str) -> str:
+    if text.startswith(("phantom:", "archive:")):
+        return text
+    return str(existing(Path(text)).absolute())
 
 
 def reference_of(task: str, what: Literal["recipes", "evaluations"]) -> str:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     RUN = "run"
     DELIVER = "deliver"
     REPORT = "report"
+    TRAIN = "train"
 
 
 class State(StrEnum):
@@ -41,14 +42,14 @@ class Pausable(StrEnum):
 WorkId = Annotated[str, typer.Argument(metavar="ID", help="Id of a workitem, or its first characters.")]
 Name = Annotated[str, typer.Argument(help="Its name in routes.toml.")]
 
-app = typer.Typer(name="work", help="Runs and deliveries: list, show, retry, cancel.", no_args_is_help=True)
+app = typer.Typer(name="work", help="Runs, deliveries and trainings: list, show, retry, cancel.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_command(
     config: ConfigOption = None,
     node: NodeOption = None,
-    kind: Annotated[Kind | None, typer.Option(help="Only runs, only deliveries, or only reports.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only runs, deliveries, reports or trainings.")] = None,
     state: Annotated[State | None, typer.Option(help="Only items in this state.")] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="Study UID or accession number.")] = None,
     queue: Annotated[str | None, typer.Option(metavar="NAME", help="A model's or a destination's name.")] = None,

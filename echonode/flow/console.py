@@ -28,6 +28,7 @@ from echonode.flow.quarantine import resubmit
 from echonode.flow.request import request
 from echonode.flow.route import explain
 from echonode.flow.story import says, story
+from echonode.flow.training_orders import order_of, words
 from echonode.registry.catalogue import Catalogue
 
 Row = dict[str, Any]
@@ -213,7 +214,11 @@ class LocalConsole:
 
     def retry(self, text: str, *, by: str) -> Row:
         """As Console.retry."""
-        item = self._archive.work.retry(self._item(text).id)
+        found = self._item(text)
+        not_before = 0.0
+        if found.kind is WorkKind.TRAIN:
+            not_before = order_of(found).window.opening(self._archive.clock())
+        item = self._archive.work.retry(found.id, not_before=not_before)
         self._audit(item, "retried", by)
         return self._row(item, self._paused())
 
@@ -431,6 +436,8 @@ class LocalConsole:
         return asdict(item) | told
 
     def _says(self, item: WorkItem, paused: set[tuple[str, str]]) -> str:
+        if item.kind is WorkKind.TRAIN:
+            return words(item, self._archive.clock())
         if item.state is WorkState.SCHEDULED and not item.held:
             queue = {WorkKind.RUN: "model", WorkKind.DELIVER: "destination"}.get(item.kind, "")
             for kind, name in ((queue, item.queue), ("route", item.route)):

@@ -1,7 +1,8 @@
 """A real recipe of the smallest size: learns the mean brightness of small pictures. It shows how recipes are written.
 
 `python -m tests.support.tiny_recipe train tiny --data FOLDER ...` is `echonode train` where this is the only task.
-`--set hold_at=N` makes it wait before step N until a signal comes, so that a test can kill it at a known place.
+`--set hold_at=N` makes it wait before step N until a signal comes, so that a test can kill it at a known place; a run that
+goes on does not wait again. `tests.support.installed.install_task` makes it a task that other processes find.
 """
 
 from __future__ import annotations
@@ -183,8 +184,8 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
 
 
 def hold(run: Run, step: int, hold_at: int | None) -> None:
-    """Wait where a test wants to kill this process, for a minute at most."""
-    if step != hold_at:
+    """Wait where a test wants to kill this process, for a minute at most; a run that goes on does not wait again."""
+    if step != hold_at or run.resume:
         return
     (run.folder / f"holding-{run.rank}").touch()
     deadline = time.monotonic() + 60
