@@ -55,6 +55,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def asked_for_patients() -> bool:
+    """Whether the command that runs now was given --simulated-on-patients."""
+    return _ASKED.get()
+
+
 def refusal_for(packages: Sequence[Package], settings: NodeSettings, source: Path) -> Ineligible | None:
     """Why a model must not look at this file, in one line that says what is missing and how to get it; None if it may.
 

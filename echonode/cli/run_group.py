@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from echonode.cli import cmr, ejection_fraction, mmode, segmentation, slow_motion, synthesis, view
+from echonode.cli import cmr, ejection_fraction, mmode, run_report, segmentation, slow_motion, synthesis, view
 from echonode.cli.guard import guarded
 
 app = typer.Typer(name="run", help="Models on files, without a node.", no_args_is_help=True)
@@ -15,3 +15,4 @@ app.command("mmode")(guarded(mmode.mmode_command))
 app.command("segmentation")(guarded(segmentation.segmentation_command))
 app.command("synthesis")(guarded(synthesis.synthesis_command))
 app.command("view")(guarded(view.view_command))
+app.command("report")(guarded(run_report.report_command))

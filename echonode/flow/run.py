@@ -76,10 +76,10 @@ class Runs:
         self.changed = threading.Event()
         """Set when a run has ended, so that the loop need not wait for its next look."""
 
-    def step(self) -> int:
-        """Claim and start what there is room for; how many items were taken."""
+    def step(self, models: Sequence[str] | None = None) -> int:
+        """Claim and start what there is room for, with `models` of these alone; how many items were taken."""
         taken = 0
-        for model in self._catalogue.names():
+        for model in self._catalogue.names() if models is None else models:
             if self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, queue=model, limit=1):
                 taken += self._start(model, self._room(model))
         return taken
