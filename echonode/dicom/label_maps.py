@@ -74,7 +74,8 @@ def read_label_map(path: Path, *, limits: LimitsSection, phase: str | None = Non
             sop_class_uid=SEGMENTATION_STORAGE,
             series_uid=elements.text(header, "SeriesInstanceUID"),
             study_uid=elements.text(header, "StudyInstanceUID"),
-            name=path.name,
+            # not the file's: a store names files after their bytes, and a picture made of this must be the same anywhere
+            name=elements.text(header, "SOPInstanceUID"),
         ),
         timed=False,
     )
