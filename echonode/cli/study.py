@@ -57,10 +57,11 @@ def show_command(
     """What came in, what the rules said, what ran or why not, what was made, and where it went."""
     with opened_console(config, node) as console:
         found = console.study(study)
+        made = [] if as_json else console.results(study)
     if as_json:
         show_json(found)
         return
-    _tell(found)
+    _tell(found, {str(row["sop_instance_uid"]): row for row in made})
 
 
 def request_command(
@@ -168,20 +169,26 @@ def _advice(refusal: Mapping[str, Any]) -> str:
     )
 
 
-def _tell(found: Mapping[str, Any]) -> None:
+def _tell(found: Mapping[str, Any], made: Mapping[str, Mapping[str, Any]]) -> None:
     objects, derived = found["objects"], found["derived"]
-    say(f"study {found['study_uid']}: {len(objects)} objects from elsewhere, {len(derived)} made here")
+    say(f"study {found['study_uid']}: {_counted(len(objects), 'object')} from elsewhere, {len(derived)} made here")
     if found["held"]:
         say(f"  HELD: {one_line(found['held'])}; see echonode conflicts")
     for each in objects:
         _tell_object(each)
+    if derived:
+        say("")
     for stored in derived:
-        say(f"made  {stored['sop_instance_uid']}  {amount(stored['size'])}")
+        row = made.get(stored["sop_instance_uid"], {})
+        what = "  ".join(text for text in (row.get("kind"), row.get("model"), amount(stored["size"])) if text)
+        standing = row.get("state") or "current"
+        say(f"made  {stored['sop_instance_uid']}  {one_line(what)}{'' if standing == 'current' else f'  {standing}'}")
     for report in found["reports"]:
         by = f" by {one_line(report['by'])}" if report["by"] else ""
         say(f"report  {report['sop_instance_uid']}  {report['state']}{by}, {report['status']}")
         for delivery in report["deliveries"]:
-            say(f"    {delivery['queue']} [{delivery['id'][:8]}]: {one_line(delivery['says'])}")
+            kind = one_line(str(delivery["payload"].get("kind") or "result"))
+            say(f"    {kind} to {delivery['queue']} [{delivery['id'][:8]}]: {one_line(delivery['says'])}")
     for reason in found["quarantined"]:
         say(f"in quarantine: {one_line(reason)}")
 
@@ -189,7 +196,7 @@ def _tell(found: Mapping[str, Any]) -> None:
 def _tell_object(each: Mapping[str, Any]) -> None:
     facts = each["facts"]
     what = (
-        f"{facts['modality']} {facts['mode']}, {facts['frames']} frames {facts['columns']}x{facts['rows']}"
+        f"{facts['modality']} {facts['mode']}, {_counted(facts['frames'], 'frame')} {facts['columns']}x{facts['rows']}"
         if facts["has_pixels"]
         else facts["modality"]
     )
@@ -198,14 +205,26 @@ def _tell_object(each: Mapping[str, Any]) -> None:
     say(f"came in  {each['stored']['sop_instance_uid']}")
     sender = one_line(facts["calling_ae"]) or "unknown"
     say(f"  {moment(each['received_at'])}  from {sender}  {one_line(what)}{versions}")
+    if facts["has_pixels"]:
+        say(f"  mode {facts['mode']}: {one_line(facts['mode_reason'])}")
+        sure = "" if facts["view_confidence"] is None else f" (confidence {facts['view_confidence']:.2f})"
+        say(f"  view {facts['view'] or 'unknown'}{sure}: {one_line(facts['view_reason'])}")
+    known = [f" ({reason})" for reason in (facts["mode_reason"], facts["view_reason"]) if reason]
     for route in each["routes"]:
-        say(f"  route {route['route']}: {'matches' if route['matches'] else one_line(route['reason'])}")
+        reason = route["reason"]
+        for words in known:  # they stand above, once for all routes
+            reason = reason.replace(words, "")
+        say(f"  route {route['route']}: {'matches' if route['matches'] else one_line(reason)}")
     for run in each["runs"]:
         say(f"  {run['item']['queue']} [{run['item']['id'][:8]}]: {one_line(run['says'])}")
         if run["result_uid"]:
             say(f"    -> {run['result_uid']}")
         for delivery in run["deliveries"]:
             say(f"    {delivery['queue']} [{delivery['id'][:8]}]: {one_line(delivery['says'])}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from echonode.core.facts import Facts
@@ -17,7 +18,7 @@ from echonode.core.task import TaskSpec
 from echonode.core.work import WorkItem, WorkKind
 from echonode.dicom.views import view_code
 from echonode.flow.algorithms import Algorithms, algorithm_of
-from echonode.flow.route import RouteExplanation, explain
+from echonode.flow.route import ConditionExplanation, RouteExplanation, explain, failure_in_words
 
 MEASURES_NOTHING: Final = frozenset({"slow_motion", "view", "synthesis"})
 """Tasks whose results are no values: an object that only they took still lacks a measurement."""
@@ -152,16 +153,30 @@ def _unrouted(explained: Sequence[RouteExplanation], tried: set[str]) -> tuple[s
 
 
 def _nearest(explained: Sequence[RouteExplanation]) -> str:
-    """What keeps the object from the route that it fails fewest conditions of."""
+    """What keeps the object from the routes that come nearest: those for its mode, of these the ones that miss least.
+
+    Where no route is for its mode, the modes that there are routes for are all that there is to say.
+    """
     enabled = [each for each in explained if each.conditions[0].holds]
     if not enabled:
         return ""
-    nearest = min(enabled, key=lambda each: sum(not condition.holds for condition in each.conditions))
+    missed = [{one.name: one for one in each.conditions if not one.holds} for each in enabled]
+    of_its_mode = [each for each in missed if "mode" not in each]
+    near = of_its_mode or [{"mode": each["mode"]} for each in missed]
+    fewest = min(map(len, near))
+    nearest = [each for each in near if len(each) == fewest]
+    alike = [each for each in nearest if each.keys() == nearest[0].keys()]
     return "; ".join(
-        f"{failed.name.replace('_', ' ')} is {_short(failed.actual)}, not {failed.expected}"
-        for failed in nearest.conditions
-        if not failed.holds
+        failure_in_words(replace(failed, actual=_short(failed.actual), expected=_any_of(alike, name)))
+        for name, failed in alike[0].items()
     )
+
+
+def _any_of(missed: Sequence[Mapping[str, ConditionExplanation]], name: str) -> str:
+    """What several routes ask for: "A4C or A2C"; of bounds that of the first route."""
+    if name.endswith(("_min", "_max")):
+        return missed[0][name].expected
+    return " or ".join(dict.fromkeys(value for each in missed for value in each[name].expected.split(" or ")))
 
 
 def _short(actual: str) -> str:

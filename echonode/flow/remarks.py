@@ -111,12 +111,25 @@ def study_remarks(groups: Sequence[ValueGroup], loops: Sequence[LoopSaid], facts
     }
     if simulated:
         remarks.append(f"trained on simulated data alone, never tested on patients: {', '.join(sorted(simulated))}")
+    remarks += stage_remark(loops)
     own = [each for each in facts if not each.derived and each.has_pixels]
     if own and all(each.simulated for each in own):
         remarks.append("every object is simulated and shows no patient")
     if not own:
         remarks.append("the study has no object with pixels")
     return tuple(remarks)
+
+
+def stage_remark(loops: Sequence[LoopSaid]) -> list[str]:
+    """That stages stand apart, where there is one beside rest."""
+    if all(is_rest(loop.stage) for loop in loops):
+        return []
+    stages = {
+        stage_key(loop.stage): loop.stage or "no stage" for loop in sorted(loops, key=lambda each: each.stage or "")
+    }
+    named = ", ".join(stages[key] for key in sorted(stages, key=lambda each: (not is_rest(each), each)))
+    said = f"stages ({named}) stand apart: nothing is averaged or fused over them"
+    return [f"{said}, and only loops at rest stand for the study"]
 
 
 def _used(groups: Sequence[ValueGroup]) -> Iterable[tuple[Algorithm, Mapping[str, tuple[int, ...]]]]:

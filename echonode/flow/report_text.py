@@ -168,7 +168,13 @@ def _loops(loops: Sequence[LoopSaid]) -> list[str]:
         )
         for loop in loops
     ]
-    return ["Loops", *_table(rows)]
+    told: dict[str, list[int]] = defaultdict(list)
+    for loop in loops:
+        if loop.view_reason:
+            known = "view unknown:" if loop.view is None else "view from"
+            told[f"{known} {loop.view_reason}"].append(loop.number)
+    lines = [line for words, of in told.items() for line in _sentence(f"{_of_loops(of)}: {words}")]
+    return ["Loops", *_table(rows), *lines]
 
 
 def _refusals(report: StudyReport) -> list[str]:

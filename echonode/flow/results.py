@@ -25,6 +25,7 @@ from echonode.core.results import (
 )
 from echonode.core.settings import LimitsSection, NodeSection
 from echonode.derive.common import DerivedObject
+from echonode.derive.report_codes import VIEW_UNKNOWN
 
 SHORT: Mapping[tuple[str, str], str] = {
     ("10230-1", "LN"): "EF",
@@ -140,8 +141,7 @@ def values_in_words(results: Sequence[Result]) -> list[str]:
                 unit = "" if unit in ("1", "") or unit.startswith("{") else f" {unit}"
                 said.append(f"{_name(result)} {_number(result.value)}{unit}")
             case Finding():
-                sure = "" if result.confidence is None else f" ({100 * result.confidence:.0f} %)"
-                said.append(f"{_name(result)} {result.value.meaning}{sure}")
+                said.append(_answer(result))
     return said
 
 
@@ -171,6 +171,13 @@ def refused_in_words(results: Sequence[Result]) -> str:
 def _name(result: Measurement | Finding) -> str:
     concept = result.concept
     return SHORT.get((concept.value, concept.scheme), concept.meaning)
+
+
+def _answer(result: Finding) -> str:
+    sure = "" if result.confidence is None else f"{100 * result.confidence:.0f} %"
+    if result.value == VIEW_UNKNOWN:
+        return f"view not recognised{f' (likeliest {sure})' if sure else ''}"
+    return f"{_name(result)} {result.value.meaning}{f' ({sure})' if sure else ''}"
 
 
 def _number(value: float) -> str:

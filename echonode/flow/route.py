@@ -5,8 +5,8 @@ Planning is a pure function of facts and rules, so `echonode routes explain` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from echonode.core.facts import Facts
@@ -18,6 +18,12 @@ from echonode.core.work import WorkKind, WorkRequest
 
 SELF_CHECK_PRIORITY = -1000
 """Below every priority that a route can have: patients come first."""
+SHADOW_PRIORITY = -50
+"""A run that only looks comes after the one that it looks at."""
+SHADOW_QUEUE = "shadow:"
+"""Begins the queue of runs that only look; no model's name has a colon."""
+NO_STAGE = "none"
+"""What routes.toml calls an object without a stage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +68,7 @@ def plan(
     correlation_id: str = "",
     held: str | None = None,
     installed: Collection[str] | None = None,
+    shadows: Mapping[str, str] | None = None,
 ) -> list[WorkRequest]:
     """One RUN request for every route that matches, in the order of routes.toml; nothing for our own objects.
 
@@ -69,13 +76,45 @@ def plan(
 
     The unique key names route, instance, model and parameters, so planning the same object again plans nothing new;
     a run with other parameters is another run. A later version of a model is asked for on purpose: see flow/request.
-    With `installed`, the names of the models that there are, a run waits for the first of a route's models among them.
+    With `installed`, the lines that there are, a run waits for the first of a route's models among them. `shadows` maps
+    a line to the package that looks beside its active one: a second request for it follows.
     """
-    return [
+    wanted = [
         run_request(route, facts, settings, correlation_id=correlation_id, held=held, installed=installed)
         for route, explanation in zip(routes.route, explain(facts, routes), strict=True)
         if explanation.matches and not route.after
     ]
+    return with_shadows(wanted, shadows or {})
+
+
+def with_shadows(requests: Iterable[WorkRequest], shadows: Mapping[str, str]) -> list[WorkRequest]:
+    """The requests, each followed by that of the package that looks beside it, where its line has one.
+
+    What a shadow says is kept apart and delivered nowhere. This node's own simulated studies are not looked at.
+    """
+    found: list[WorkRequest] = []
+    for request in requests:
+        found.append(request)
+        line = str(request.payload["model"])
+        if line in shadows and not request.payload.get("self_check"):
+            found.append(_beside(request, line=line, shadow=shadows[line]))
+    return found
+
+
+def shadow_queue(model: str) -> str:
+    """The queue of runs of that package that only look: the worker takes them when nobody waits for anything."""
+    return f"{SHADOW_QUEUE}{model}"
+
+
+def _beside(request: WorkRequest, *, line: str, shadow: str) -> WorkRequest:
+    kept = {name: value for name, value in request.payload.items() if name not in ("fallback", "model")}
+    return replace(
+        request,
+        queue=shadow_queue(shadow),
+        unique_key=f"shadow|{shadow}|{request.unique_key}",
+        priority=request.priority + SHADOW_PRIORITY,
+        payload=kept | {"model": shadow, "line": line, "deliver_to": [], "shadow": True},
+    )
 
 
 def run_request(
@@ -120,12 +159,34 @@ def explain(facts: Facts, routes: RoutesFile) -> list[RouteExplanation]:
     return [_explain_route(facts, route) for route in routes.route]
 
 
+def failure_in_words(failed: ConditionExplanation) -> str:
+    """Why a condition does not hold, as a person would say it: "frames is 1, below 8"."""
+    name, actual, expected = failed.name, failed.actual, failed.expected
+    bounded, _, side = name.rpartition("_")
+    if side in ("min", "max") and bounded:
+        what = bounded.replace("_", " ")
+        if not actual[:1].isdigit():
+            return f"{what} is {actual}; {'at least' if side == 'min' else 'at most'} {expected} is asked for"
+        return f"{what} is {actual}, {'below' if side == 'min' else 'above'} {expected}"
+    if name == "stage" and actual == NO_STAGE:
+        return f"it has no stage; asked for is {'one' if expected == 'any' else expected}"
+    if name == "stage" and expected == NO_STAGE:
+        return f"it has a stage: {actual}"
+    if name == "calibrated":
+        return "it has no calibration" if actual == "no" else "it is calibrated"
+    if name == "route":
+        return "the route is disabled"
+    if name == "pixels":
+        return "it has no pixels"
+    return f"{name.replace('_', ' ')} is {actual}, not {expected}"
+
+
 def _explain_route(facts: Facts, route: Route) -> RouteExplanation:
     given = route.when.model_dump(exclude_none=True)
     conditions = (*_always(facts, route), *(_explain_condition(facts, name, given[name]) for name in given))
     failed = [condition for condition in conditions if not condition.holds]
     if failed:
-        reason = "; ".join(f"{c.name} is {c.actual}, not {c.expected}" for c in failed)
+        reason = "; ".join(failure_in_words(condition) for condition in failed)
     elif given:
         reason = "every condition holds"
     else:
@@ -193,7 +254,7 @@ def _stage(facts: Facts, expected: tuple[str, ...]) -> _Observed:
     """Scanners name stages as they like: "any" is whatever a scanner calls one, "none" is no stage."""
     if facts.stage and any(value.strip().casefold() == "any" for value in expected):
         return _Observed(True, facts.stage)
-    return _one_of(facts.stage or "none", expected)
+    return _one_of(facts.stage or NO_STAGE, expected)
 
 
 def _vendor(facts: Facts, expected: tuple[str, ...]) -> _Observed:

@@ -105,13 +105,13 @@ def test_loops_are_listed_with_what_they_show() -> None:
     assert rows[1] == "2 Apical two chamber confidence 0.93 2d 48 frames"
     assert rows[2] == "3 Apical four chamber 2d 48 frames stage LOW DOSE"
     assert rows[5] == "6 view unknown pw 1 frame"
-    assert len(rows) == 7
+    assert rows[7:] == ["loops 1 to 5: view from View Code Sequence", "loops 6, 7: view unknown: View Code Sequence"]
 
 
 def test_reasons_are_said_once_for_all_their_loops() -> None:
     """Twenty Doppler loops would fill a page with one sentence."""
     rows = section(REPORT, "Why there is no result")
-    assert "loops 6, 7: Routing: no route takes it: mode is pw, not m-mode" in rows
+    assert "loops 6, 7: Routing: no route takes it: mode is pw, not 2d or m-mode" in rows
     assert "loop 5: M-mode measurements: the level is not certain" in rows
     assert "loop 3: Segmentation of the left heart: model seg-model is not installed" in rows
 
