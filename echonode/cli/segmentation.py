@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,7 +138,7 @@ def _print_studies(loaded: Loaded, loops: Sequence[Loop], known: Truth | None, *
             Column("biplane EF %", lambda row: f"{row['ef_percent']:.1f}", right=True),
             Column("EDV ml", lambda row: f"{row['edv_ml']:.0f}", right=True),
             Column("ESV ml", lambda row: f"{row['esv_ml']:.0f}", right=True),
-            Column("long axes", lambda row: "agree" if row["lengths_agree"] else "over 10 % apart: foreshortened"),
+            Column("loops", lambda row: " ".join(Path(source).name for source in row["sources"])),
         ]  # fmt: skip
         mark = mark_of(loaded.packages)
         show_rows(studies, [*columns, *([Column("notes", lambda _row: mark)] if mark else [])])
@@ -146,22 +147,30 @@ def _print_studies(loaded: Loaded, loops: Sequence[Loop], known: Truth | None, *
 
 
 def _biplane(loaded: Loaded, loops: Sequence[Loop]) -> Iterator[dict[str, Any]]:
-    """The first loop of each apical view of a study, a stage and a preparation mode."""
-    groups: dict[tuple[str, str | None, str], dict[str, Loop]] = {}
+    """The pair of both apical views with the longest axes, of each study, stage and preparation mode; or why none."""
+    groups: dict[tuple[str, str | None, str], dict[str, list[Loop]]] = {}
     for loop in loops:
         if loop.study_uid and loop.view in ("A4C", "A2C"):
-            groups.setdefault((loop.study_uid, loop.stage, loop.preparation), {}).setdefault(loop.view, loop)
+            groups.setdefault((loop.study_uid, loop.stage, loop.preparation), {}).setdefault(loop.view, []).append(loop)
     for (study_uid, stage, preparation), views in groups.items():
         if len(views) < 2:
             continue
-        try:
-            found = loaded.tool("biplane")(views["A4C"].details, views["A2C"].details)
-        except ValueError as error:
-            complain(f"study {study_uid}: no biplane volumes: {error}")
+        pairs, reasons = [], []
+        for pair in product(views["A4C"], views["A2C"]):
+            try:
+                found = loaded.tool("biplane")(*(loop.details for loop in pair))
+            except ValueError as error:
+                reasons.append(str(error))
+                continue
+            pairs.append(
+                (sum(lengths[0] for lengths in found["lengths_mm"]), [str(loop.source) for loop in pair], found)
+            )
+        if not pairs:
+            complain(f"study {study_uid}: no biplane volumes: {reasons[0]}")
             continue
+        _, sources, found = max(pairs, key=lambda each: each[0])
         yield {
-            "study_instance_uid": study_uid, "stage": stage, "preparation": preparation,
-            "sources": [str(views[view].source) for view in ("A4C", "A2C")], **found,
+            "study_instance_uid": study_uid, "stage": stage, "preparation": preparation, "sources": sources, **found,
         }  # fmt: skip
 
 

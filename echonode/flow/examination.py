@@ -23,7 +23,7 @@ ONE_PLANE = 1.5
 """How much further an ejection fraction of one traced plane may be off: two contours, and no averaging."""
 STRUCTURES: Mapping[Code, tuple[str, tuple[int, ...]]] = {
     Code("87878005", "SCT", "Left ventricle"): ("LV", (1, 10)),
-    Code("74281007", "SCT", "Myocardium"): ("myocardium", (2,)),
+    Code("49848007", "SCT", "Left Ventricle Myocardium"): ("myocardium", (2,)),
     Code("82471001", "SCT", "Left atrium"): ("LA", (3,)),
 }
 """Codes of label maps, and the labels of the simulated heart that are the same structure (docs/phantom.md)."""

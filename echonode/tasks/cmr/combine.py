@@ -11,6 +11,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from echonode.core.readings import KeptReading, StudyValue
 from echonode.core.results import Ineligible, Measurement
@@ -75,7 +76,7 @@ def _fused(quantity: Quantity, said: Sequence[_Said]) -> StudyValue:
     return StudyValue(measurement=measurement, frames=frames, model=model, version=version, digest=digest)
 
 
-def _limits(said: Sequence[_Said]) -> dict[str, object]:
+def _limits(said: Sequence[_Said]) -> dict[str, Any]:
     """The widest of a single loop's, where every loop has some: nobody has tested the mean."""
     each = [limits_from(one.reading.details.get("limits_95")) for one in said]
     known = [limits for limits in each if limits is not None]

@@ -20,7 +20,7 @@ from echonode.core.parity import ParityRow
 from echonode.tasks.cmr.metrics import auc, youden
 from echonode.tasks.cmr.net import build
 from echonode.tasks.cmr.prepare import Convention, Preparation, published
-from echonode.tasks.cmr.reading import probability_of
+from echonode.tasks.cmr.quantities import probability_of
 from echonode.tasks.common.checkpoint import outline
 from echonode.tasks.common.parity import (
     compared,

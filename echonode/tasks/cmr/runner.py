@@ -48,7 +48,7 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
         raise PackageInvalid(f"{package.name}: config.finding: {' or '.join(QUANTITIES)} is expected, not {finding!r}")
     if threshold is not None and (not isinstance(threshold, int | float) or not 0 < threshold < 1):
         raise PackageInvalid(f"{package.name}: config.threshold: between 0 and 1 is expected, not {threshold!r}")
-    convention = Convention.of(package.config)
+    convention, quantity = Convention.of(package.config), QUANTITIES[str(finding)]
     if isinstance(network, CompactWallMotion) and convention.side != SIDE:
         raise PackageInvalid(f"{package.name}: config.side: {SIDE} is expected, not {convention.side}")
     return CmrRunner(
@@ -59,7 +59,7 @@ def open_runner(package: Package, device: str, threads: int) -> CmrRunner:
         threshold=None if threshold is None else float(threshold),
         contract=package.input,
         preparation=package.preparation,
-        limits=None if QUANTITIES[finding].probability else limits_of(package, QUANTITIES[finding].title, ""),
+        limits=None if quantity.probability else limits_of(package, quantity.title, ""),
         remarks=remarks_of(package, str(finding)),
     )
 

@@ -59,8 +59,9 @@ def limits_from(plain: object) -> Limits | None:
     if not isinstance(plain, Mapping):
         return None
     width, basis = plain.get("half_width"), plain.get("basis")
-    sound = isinstance(width, int | float) and not isinstance(width, bool) and math.isfinite(width) and width > 0
-    return Limits(half_width=float(width), basis=basis) if sound and isinstance(basis, str) and basis else None
+    if isinstance(width, bool) or not isinstance(width, int | float) or not isinstance(basis, str) or not basis:
+        return None
+    return Limits(half_width=float(width), basis=basis) if math.isfinite(width) and width > 0 else None
 
 
 def stated(limits: Limits | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Only the sector is shown: what is written beside it, names among it, stays out o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -113,8 +114,8 @@ def _plot(
     """Percent over the loop: a bar where each clip lies, a line at the mean, a band over its limits."""
     left, top, right, bottom = PLOT
     mean, half = float(np.mean(per_clip)), limits.half_width if limits else 0.0
-    low = 10 * np.floor((min(*per_clip, mean - half) - 4) / 10)
-    high = 10 * np.ceil((max(*per_clip, mean + half) + 4) / 10)
+    low = 10 * math.floor((min(*per_clip, mean - half) - 4) / 10)
+    high = 10 * math.ceil((max(*per_clip, mean + half) + 4) / 10)
     last = float(shown.at[-1])
 
     def y(percent: float) -> float:
@@ -126,7 +127,7 @@ def _plot(
     if limits is not None:
         draw.rectangle((left, y(mean + half), right, y(mean - half)), fill=BAND)
     step = 10 if high - low <= 60 else 20
-    for percent in np.arange(low, high + 1, step):
+    for percent in range(low, high + 1, step):
         draw.line((left, y(percent), right, y(percent)), fill=DIM)
         draw.text((left - 8, y(percent)), f"{percent:.0f}", fill=GREY, font=font, anchor="rm")
     draw.text((EDGE, (top + bottom) / 2), "EF %", fill=GREY, font=font, anchor="lm")

@@ -12,6 +12,7 @@ TASK = TaskSpec(
     recipes={"segmentation": "echonode.tasks.segmentation.train:main"},
     evaluations={"segmentation": "echonode.tasks.segmentation.evaluate:evaluate"},
     parity="echonode.tasks.segmentation.parity:check",
+    combine="echonode.tasks.segmentation.combine:combine",
     tools={
         "read": "echonode.tasks.common.reading:read",
         "tree": "echonode.tasks.segmentation.tree:write_tree",

@@ -90,16 +90,35 @@ def disks_of(labels: Labels, spacing_mm: tuple[float, float]) -> Disks | None:
         return None
     scale = np.asarray(spacing_mm, np.float64)
     points = np.argwhere(cavity) * scale
-    base = _base(labels, cavity, points, scale)
-    apart = points - base
-    apex = apart[int((apart**2).sum(axis=1).argmax())]
-    length = float(np.linalg.norm(apex))
+    apart = points - _base(labels, cavity, points, scale)
+    return _disks_along(apart, apart[int((apart**2).sum(axis=1).argmax())], scale)
+
+
+def _disks_along(apart: Floats, end: Floats, scale: Floats) -> Disks | None:
+    """Disks of points (N, 2) in mm, each of one pixel of `scale`, across the line from 0 to `end`; None of a speck."""
+    length = float(np.linalg.norm(end))
     if length < 4 * float(scale.max()):
         return None
-    along = apart @ (apex / length)
+    along = apart @ (end / length)
     disk = np.clip((along / length * DISKS).astype(int), 0, DISKS - 1)
     areas = np.bincount(disk, minlength=DISKS) * float(scale.prod())
     return Disks(length_mm=length, diameters_mm=np.asarray(areas / (length / DISKS), np.float64))
+
+
+def atrium_disks_of(labels: Labels, spacing_mm: tuple[float, float]) -> Disks | None:
+    """The disks of the left atrium, from the middle of the mitral annulus to its far wall; None where it is not seen.
+
+    As `disks_of`; Lang et al. 2015, section 8: the same method, the annulus is the atrium's lower border.
+    """
+    cavity, atrium = largest_part(labels == CAVITY), largest_part(labels == ATRIUM)
+    if min(cavity.sum(), atrium.sum()) < FEWEST_PIXELS:
+        return None
+    scale = np.asarray(spacing_mm, np.float64)
+    base = _base(labels, cavity, np.argwhere(cavity) * scale, scale)
+    apart = np.argwhere(atrium) * scale - base
+    # Through its middle: an atrium may be wider than long, and its furthest point a corner.
+    towards = apart.mean(axis=0) / max(float(np.linalg.norm(apart.mean(axis=0))), 1e-9)
+    return _disks_along(apart, float((apart @ towards).max()) * towards, scale)
 
 
 def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

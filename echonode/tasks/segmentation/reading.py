@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.core.results import LabelMap, Measurement, Result
+from echonode.tasks.common.concepts import LV_MYOCARDIUM
+from echonode.tasks.common.uncertainty import Limits
 from echonode.tasks.segmentation.ventricle import Ventricle
 
 SEGMENTS: Final[Mapping[int, Code]] = {
     1: Code("87878005", "SCT", "Left ventricle"),
-    2: Code("74281007", "SCT", "Myocardium"),
+    2: LV_MYOCARDIUM,
     3: Code("82471001", "SCT", "Left atrium"),
 }
 NAMES: Final[Mapping[int, str]] = {1: "lv_cavity", 2: "myocardium", 3: "left_atrium"}
@@ -42,6 +44,8 @@ class Reading:
     notes: tuple[str, ...] = ()
     ventricle: Ventricle | None = None
     view: str | None = None
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    """Of the package's locked test in this mode, by "A4C EF", "biplane EDV"."""
 
     def pixels(self, code: int) -> NDArray[np.int64]:
         """Pixels of a structure, one number a frame."""
@@ -54,7 +58,7 @@ class Reading:
         """
         found: list[Result] = [LabelMap(labels=self.labels, frames=self.frames, segments=SEGMENTS)]
         if self.ventricle is not None:
-            found.extend(self.ventricle.measurements(self.view))
+            found.extend(self.ventricle.measurements(self.view, self.limits))
         for code, concept in AREAS.items():
             counts = self.pixels(code)
             place = int(counts.argmax())
@@ -80,6 +84,7 @@ class Reading:
             "frames": list(self.frames),
             "size": list(self.labels.shape[1:]),
             "areas": areas,
+            "limits_95": {name: limits.plain() for name, limits in self.limits.items()},
             "ventricle": None if self.ventricle is None else self.ventricle.details(self.view),
             "notes": list(self.notes),
         }

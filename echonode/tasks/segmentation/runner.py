@@ -23,6 +23,7 @@ from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.eligibility import MILLISECONDS_A_MINUTE, refusal_of_mode
 from echonode.tasks.common.inputs import preparation_of
 from echonode.tasks.common.reading import run_each
+from echonode.tasks.common.uncertainty import Limits, limits_of
 from echonode.tasks.segmentation.disks import largest_part
 from echonode.tasks.segmentation.echo_unet import EchoUnet
 from echonode.tasks.segmentation.net import ARCHITECTURES, CamusUnet, build
@@ -43,6 +44,10 @@ ROLE: Final = "segmentation"
 BATCH: Final = 16
 LOOP_FRAMES: Final = 6
 SIDES: Final = range(32, 513, 32)
+TESTED: Final = tuple(
+    f"{method} {what}" for method in ("biplane", "A4C", "A2C") for what in ("EF", "EDV", "ESV", "LA volume")
+)
+"""What a package's metrics call the quantities that limits are told of."""
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -71,6 +76,7 @@ def open_runner(package: Package, device: str, threads: int) -> SegmentationRunn
         contract=package.input,
         preparation=package.preparation,
         refinement=refinement,
+        limits={name: limits for name in TESTED if (limits := limits_of(package, name)) is not None},
     )
 
 
@@ -113,6 +119,7 @@ class SegmentationRunner:
     def __init__(
         self, *, network: CamusUnet | EchoUnet, device: torch.device, normalisation: Normalisation,
         contract: Mapping[str, Any], preparation: str, refinement: Refinement | None = None,
+        limits: Mapping[str, Limits] | None = None,
     ) -> None:  # fmt: skip
         self._network = network
         self._device = device
@@ -120,11 +127,12 @@ class SegmentationRunner:
         self._contract = contract
         self._preparation = preparation
         self._refinement = refinement or Refinement()
+        self._limits = dict(limits or {})
 
     def run(
         self, clips: Sequence[Clip], parameters: Sequence[Mapping[str, Any]], progress: Progress
     ) -> list[tuple[Result, ...]]:
-        """A LabelMap with its Measurements, or one Ineligible, for each clip, in order."""
+        """A LabelMap with its Measurements and Details, or one Ineligible, for each clip, in order."""
         return run_each(self, clips, parameters, progress)
 
     def read(self, clip: Clip, parameters: Mapping[str, Any], progress: Progress) -> Reading | Ineligible:
@@ -154,12 +162,15 @@ class SegmentationRunner:
             progress(start + len(chosen), len(frames))
         pixel = pixel_area_cm2(clip.regions, shape)
         notes = [] if pixel is not None else ["the source tells no size of its pixels: areas are in pixels"]
-        found = self._ventricle(clip, labels, frames)
+        found = self._ventricle(clip, labels, frames, None if view is None else view.sector)
         if isinstance(found, str):
             notes.append(found)
+        elif found is not None:
+            notes.extend(found.notes)
         return Reading(
             labels=labels, frames=tuple(frames), pixel_cm2=pixel, mode=mode, notes=tuple(notes),
             ventricle=found if isinstance(found, Ventricle) else None, view=_view_name(clip),
+            limits=self._limits if mode == self._preparation else {},
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -201,14 +212,16 @@ class SegmentationRunner:
                 found[(found == code) & ~largest_part(found == code)] = 0
         return found
 
-    def _ventricle(self, clip: Clip, labels: Bytes, frames: Sequence[int]) -> Ventricle | str | None:
+    def _ventricle(
+        self, clip: Clip, labels: Bytes, frames: Sequence[int], sector: NDArray[np.bool_] | None
+    ) -> Ventricle | str | None:
         """The ventricle, a note why there is none, or None where none is asked: a still, or no apical view."""
         if len(frames) < 2 or not clip.timed or (clip.view is not None and _view_name(clip) is None):
             return None
         spacing = pixel_spacing_mm(clip.regions, labels.shape[1:])
         return ventricle_of(
             labels, frames=frames, times_ms=clip.times_ms[list(frames)], spacing_mm=spacing or (1.0, 1.0),
-            calibrated=spacing is not None, heart_rate=clip.heart_rate,
+            calibrated=spacing is not None, heart_rate=clip.heart_rate, sector=sector,
         )  # fmt: skip
 
 

@@ -54,6 +54,25 @@ def test_planes_that_do_not_belong_together_stay_apart(loops: list[Loop], capsys
     assert printed(loops, capsys) == []
 
 
+def test_of_several_loops_the_longest_axes_make_the_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    short = loop("A4C", width=60.0)
+    for phase in ("end_diastole", "end_systole"):
+        short.details["ventricle"][phase]["length_mm"] = 76.0
+    (found,) = printed([short, loop("A4C"), loop("A2C")], capsys)
+    assert found["biplane"][0]["lengths_mm"] == [[80.0, 80.0], [80.0, 80.0]]
+
+
+def test_foreshortened_planes_are_told_and_not_multiplied(capsys: pytest.CaptureFixture[str]) -> None:
+    short = loop("A2C")
+    short.details["ventricle"]["end_diastole"]["length_mm"] = 60.0
+    package = Package(name="m", version="1", task="segmentation", title="m", folder=Path(), digest="0")
+    loaded: Any = SimpleNamespace(tool=lambda name: biplane, package=package, packages=(package,))
+    _print_studies(loaded, [loop("A4C"), short], None, as_json=True)
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "A2C is foreshortened" in streams.err
+
+
 def test_the_truth_stands_beside_each_plane_and_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     objects = [
         {"file": f"{view}.dcm", "sop_instance_uid": f"2.25.{number}", "view": view, "truth": {"ef_percent": 70.0}}

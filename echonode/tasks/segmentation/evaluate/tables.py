@@ -105,6 +105,12 @@ def metrics_of(cases: Cases, *, on: str, seed: int = 0, locked: bool = False) ->
                 error = bootstrap_interval(pairs.found, pairs.reference, statistic=mae, by=pairs.patients, seed=seed)
                 against = "" if reference == "truth" else ", against perfect contours"
                 found.append(metric(f"{method} {quantity} MAE{against}", error, on=on, unit=unit, locked=locked))
+                if reference == "truth":
+                    # What limits of agreement are made of when the package runs.
+                    error = bootstrap_interval(
+                        pairs.found, pairs.reference, statistic=rmse, by=pairs.patients, seed=seed
+                    )
+                    found.append(metric(f"{method} {quantity} RMSE", error, on=on, unit=unit, locked=locked))
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from echonode.tasks.common.uncertainty import Limits
 from echonode.tasks.segmentation.beats import beats_of, roughness, smoothed
 from echonode.tasks.segmentation.disks import DISKS, Disks, disks_of, largest_part, lengths_agree, mean_disks, volume_ml
 from echonode.tasks.segmentation.ventricle import Ventricle, biplane, ejection_fraction, ventricle_of
@@ -121,16 +122,66 @@ def test_a_beating_ventricle_has_its_ejection_fraction() -> None:
     )
     assert isinstance(found, Ventricle)
     assert found.ef_percent == pytest.approx(100 * (1 - 32**2 / 48**2), abs=2.5)
-    ef, edv, esv = found.measurements("A4C")
-    assert (ef.concept.value, ef.unit.value) == ("79992-4", "%")
+    ef, edv, esv, _ = found.measurements("A4C")
+    assert (ef.concept.value, ef.unit.value) == ("18043-0", "%")
+    assert ef.method is not None
+    assert ef.method.value == "125208", "one plane: the view is told by its source"
+    assert (ef.count, ef.repeatability) == (1, None), "a single beat has no spread"
+    assert ef.uncertainty is None
+    assert (edv.count, esv.count) == (len(found.ed_frames), len(found.es_frames))
+    limited, *_ = found.measurements("A4C", {"A4C EF": Limits(half_width=8.4, basis="a test")})
+    assert (limited.uncertainty, limited.uncertainty_basis) == (8.4, "a test")
     assert edv.value == pytest.approx(2 / 3 * np.pi * 80 * 24**2 / 1000, rel=0.05)
     assert esv.value < edv.value
     details = found.details("A4C")
     both = biplane({"ventricle": details}, {"ventricle": details})
     assert both["ef_percent"] == pytest.approx(found.ef_percent, abs=0.1)
     assert both["lengths_agree"]
+    assert both["la_ml"] == pytest.approx(details["atrium"]["volume_ml"], rel=1e-3)
     with pytest.raises(ValueError, match="whole beat"):
         biplane({"ventricle": details}, {"ventricle": None})
+
+
+def test_the_atrium_has_its_volume_at_the_end_of_systole() -> None:
+    labels, times = beating(frames=60)
+    labels[labels == 3] = 0
+    y, x = np.mgrid[0:256, 0:256]
+    lowest = int(np.argwhere(labels[0] == 1)[:, 0].max())
+    for index, moment in enumerate(times):
+        radius = 36 - 8 * np.cos(2 * np.pi * moment / 900)  # largest when the ventricle is smallest
+        labels[index][(np.hypot(x - 128, y - lowest) < radius) & (y > lowest) & (labels[index] == 0)] = 3
+    found = ventricle_of(
+        labels, frames=range(60), times_ms=times, spacing_mm=(0.5, 0.5), calibrated=True, heart_rate=None,
+        sector=np.ones((256, 256), np.bool_),
+    )  # fmt: skip
+    assert isinstance(found, Ventricle)
+    *_, atrial = found.measurements("A2C")
+    assert atrial.concept.value == "79985-8"
+    assert atrial.value == pytest.approx(2 / 3 * np.pi * 22**3 / 1000, rel=0.12)
+    assert all(abs(frame - end) <= 2 for frame, end in zip(atrial.frames, found.es_frames, strict=True))
+    assert len(found.measurements(None)) == 3, "an atrial volume has no code where the plane is not told"
+    sector = np.ones((256, 256), np.bool_)
+    sector[lowest + 30 :] = False
+    labels[:, ~sector] = 0
+    cut = ventricle_of(
+        labels, frames=range(60), times_ms=times, spacing_mm=(0.5, 0.5), calibrated=True, heart_rate=None, sector=sector
+    )
+    assert isinstance(cut, Ventricle)
+    assert any("edge of the sector" in note for note in cut.measurements("A4C")[-1].notes)
+
+
+def test_planes_of_which_one_is_foreshortened_are_not_multiplied() -> None:
+    labels, times = beating()
+    found = ventricle_of(
+        labels, frames=range(40), times_ms=times, spacing_mm=(0.5, 0.5), calibrated=True, heart_rate=None
+    )
+    assert isinstance(found, Ventricle)
+    whole = found.details("A4C")
+    short = whole | {"end_diastole": whole["end_diastole"] | {"length_mm": 60.0}}
+    with pytest.raises(ValueError, match="A2C is foreshortened"):
+        biplane({"ventricle": whole}, {"ventricle": short})
+    with pytest.raises(ValueError, match="less than a whole beat"):
+        biplane({"ventricle": whole}, {"ventricle": whole | {"whole_beats": 0}})
 
 
 def test_without_calibration_there_is_a_fraction_and_no_volume() -> None:
