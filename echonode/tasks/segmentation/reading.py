@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.codes import PRIVATE_SCHEME, Code
-from echonode.core.results import LabelMap, Measurement, Result
+from echonode.core.results import Ineligible, LabelMap, Measurement, Result
 from echonode.tasks.common.concepts import LV_MYOCARDIUM
 from echonode.tasks.common.uncertainty import Limits
 from echonode.tasks.segmentation.ventricle import Ventricle
@@ -46,6 +46,8 @@ class Reading:
     view: str | None = None
     limits: Mapping[str, Limits] = field(default_factory=dict)
     """Of the package's locked test in this mode, by "A4C EF", "biplane EDV"."""
+    no_ventricle: str = ""
+    """Why `ventricle` is not there, where it could have been."""
 
     def pixels(self, code: int) -> NDArray[np.int64]:
         """Pixels of a structure, one number a frame."""
@@ -53,8 +55,8 @@ class Reading:
         return counts
 
     def results(self) -> tuple[Result, ...]:
-        """The label map; ejection fraction and volumes by the method of disks where a beat is seen; the largest area of
-        each structure that is seen, in cm2, or in pixels without calibration.
+        """The label map; ejection fraction and volumes by the method of disks where a beat is seen, or why there are
+        none; the largest area of each structure that is seen, in cm2, or in pixels without calibration.
         """
         found: list[Result] = [LabelMap(labels=self.labels, frames=self.frames, segments=SEGMENTS)]
         if self.ventricle is not None:
@@ -70,6 +72,10 @@ class Reading:
                     concept=concept, value=float(counts[place]) * scale, unit=unit, frames=(self.frames[place],)
                 )
             )
+        if self.no_ventricle:
+            found.append(Ineligible(reason=f"no volumes: {self.no_ventricle}", code="beats"))
+        elif self.ventricle is not None and self.pixel_cm2 is None:
+            found.append(Ineligible(reason="no volumes: the source tells no size of its pixels", code="uncalibrated"))
         return tuple(found)
 
     def details(self) -> dict[str, Any]:

@@ -171,6 +171,7 @@ class SegmentationRunner:
             labels=labels, frames=tuple(frames), pixel_cm2=pixel, mode=mode, notes=tuple(notes),
             ventricle=found if isinstance(found, Ventricle) else None, view=_view_name(clip),
             limits=self._limits if mode == self._preparation else {},
+            no_ventricle=found if isinstance(found, str) else "",
         )  # fmt: skip
 
     @torch.inference_mode()
