@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from echonode.cli.objects_out import objects_out
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, quiet_logs, say
 from echonode.cli.truth import Compared, Truth, TruthOption, compared_as_json, show_compared
@@ -35,7 +36,12 @@ def cmr_command(
     manifest: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Which videos of the folder, with split and LABEL where known.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="CSV", help="Where the predictions go, with --manifest.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for DICOM objects as the node makes them; with --manifest a CSV file."
+        ),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only the videos of this split of the manifest.")] = None,
     view: Annotated[str | None, typer.Option(help="What the loops show, where their headers do not tell: A4C.")] = None,
     fps: FpsOption = None,
@@ -66,9 +72,10 @@ def cmr_command(
         )
     else:
         compared: list[Compared] = []
+        into = objects_out(out, loaded, sources)
 
         def read(source: Path) -> tuple[Path, list[Reading]]:
-            given = readings.read_or_refuse(loaded, source, parameters, modes=modes, fps=fps, view=view)
+            given = readings.read_or_refuse(loaded, source, parameters, modes=modes, fps=fps, view=view, out=into)
             if known is not None:
                 compared.extend(beside_truth(known, source, given))
             return source, given
@@ -84,6 +91,8 @@ def cmr_command(
             say(json.dumps({"truth": compared_as_json(compared)}, ensure_ascii=False))
         elif known is not None:
             show_compared(compared)
+        if into is not None and not as_json:
+            into.tell()
     if refused:
         raise typer.Exit(2)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.called import dicom_files
+from echonode.cli.objects_out import ObjectsOption, ObjectsOut, objects_out
 from echonode.cli.options import ConfigOption, DeviceOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, quiet_logs, say
 from echonode.cli.truth import Compared, KnownObject, Truth, TruthOption, compared_as_json, show_compared
@@ -89,6 +90,7 @@ def mmode_command(
             "--figure", "-g", metavar="DIR", help="Draw the published plots of each file into a folder of it."
         ),
     ] = None,
+    out: ObjectsOption = None,
     truth: TruthOption = None,
     device: DeviceOption = "auto",
     config: ConfigOption = None,
@@ -112,6 +114,7 @@ def mmode_command(
         name: value.value if isinstance(value, StrEnum) else value for name, value in asked.items() if value is not None
     }
     modes = readings.modes_of(preparation, loaded.package.preparation)
+    into = objects_out(out, loaded, sources)
 
     compared: list[Compared] = []
 
@@ -125,7 +128,14 @@ def mmode_command(
                     part = _Part(progress=progress, number=number * len(modes) + place, parts=len(sources) * len(modes))
                     folder = None if drawn is None else drawn[source] / (one if len(modes) > 1 else "")
                     read.append(
-                        _read(loaded, source, {**parameters, "preparation": one}, progress=part, figures=folder)
+                        _read(
+                            loaded,
+                            source,
+                            {**parameters, "preparation": one},
+                            progress=part,
+                            figures=folder,
+                            out=into,
+                        )
                     )
                 if table is not None:
                     for reading in read:
@@ -143,6 +153,8 @@ def mmode_command(
         say(json.dumps({"truth": compared_as_json(compared)}, ensure_ascii=False))
     elif known is not None:
         show_compared(compared)
+    if into is not None and not as_json:
+        into.tell()
     if refused:
         raise typer.Exit(2)
 
@@ -182,7 +194,8 @@ def _figure_folders(sources: Sequence[Path], into: Path) -> dict[Path, Path]:
 
 
 def _read(
-    loaded: Loaded, source: Path, parameters: Mapping[str, Any], *, progress: Progress, figures: Path | None
+    loaded: Loaded, source: Path, parameters: Mapping[str, Any], *, progress: Progress, figures: Path | None,
+    out: ObjectsOut | None,
 ) -> Reading:  # fmt: skip
     """What one file gave; what cannot be read is a refusal."""
     from echonode.cli.readings import Reading
@@ -195,6 +208,7 @@ def _read(
             return Reading(preparation=preparation, refused=asdict(clip))
         asked = {**_subject(source, package=loaded.package), **parameters}
         results, details = loaded.tool("read")(loaded.runner, clip, asked, progress, figures=figures)
+        made = () if out is None else out.write(source, results, parameters)
     except EchonodeError as error:
         return Reading(preparation=preparation, refused=asdict(Ineligible(reason=str(error), code="unreadable")))
     refusal = next((result for result in results if isinstance(result, Ineligible)), None)
@@ -204,6 +218,7 @@ def _read(
         details=details,
         refused=asdict(refusal) if refusal else None,
         frames=len(clip.frames),
+        objects=made,
     )
 
 

@@ -40,11 +40,11 @@ def listed_of(
     """The videos that --manifest lists, or None without it.
 
     Raises:
-        BadInput: --manifest, --out and one folder belong together; or the manifest is wrong.
+        BadInput: --manifest needs --out and one folder, --split needs it; or the manifest is wrong.
     """
     if manifest is None:
-        if out is not None or split is not None:
-            raise BadInput(f"{'--out' if out is not None else '--split'} belongs to --manifest")
+        if split is not None:
+            raise BadInput("--split belongs to --manifest")
         return None
     if out is None or len(paths) != 1 or not existing(paths[0]).is_dir():
         raise BadInput("--manifest needs one folder of videos, and --out for the predictions")

@@ -15,6 +15,7 @@ from echonode.cli.screen import Column, complain, show_rows
 from echonode.core.errors import BadInput, EchonodeError
 
 if TYPE_CHECKING:
+    from echonode.cli.objects_out import ObjectsOut
     from echonode.core.results import Measurement
 
 MODES = ("published", "clinical")
@@ -29,6 +30,8 @@ class Reading:
     details: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, str] | None = None
     frames: int | None = None
+    objects: Sequence[Mapping[str, str]] = ()
+    """Files that were made of it."""
 
     @property
     def value(self) -> float | None:
@@ -56,11 +59,11 @@ def modes_of(text: str | None, usual: str) -> list[str]:
 
 def read_or_refuse(
     loaded: Loaded, source: Path, asked: Mapping[str, Any] | str, *, modes: Sequence[str], fps: float | None,
-    view: str | None,
+    view: str | None, out: ObjectsOut | None = None,
 ) -> list[Reading]:  # fmt: skip
     """One reading a mode; what cannot be read is a refusal in every mode.
 
-    `asked` are the run's parameters, or in words why it has none.
+    `asked` are the run's parameters, or in words why it has none. What was drawn is written to `out`.
     """
     from echonode.core.results import Ineligible, Measurement
 
@@ -88,6 +91,7 @@ def read_or_refuse(
                 details=details,
                 refused=asdict(refusal) if refusal else None,
                 frames=len(clip.frames),
+                objects=() if out is None else out.write(source, results, {**own, "preparation": mode}),
             )
         )
     return readings
@@ -111,6 +115,7 @@ def document(loaded: Loaded, source: Path, readings: Sequence[Reading]) -> dict[
                 "measurements": [marked(loaded.packages, asdict(each)) for each in reading.measurements],
                 "refused": reading.refused,
                 "details": dict(reading.details),
+                **({"objects": list(reading.objects)} if reading.objects else {}),
             }
             for reading in readings
         ],

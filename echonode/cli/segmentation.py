@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.guard import mark_of, marked
+from echonode.cli.objects_out import ObjectsOption, ObjectsOut, objects_out
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption, PreparationOption
 from echonode.cli.screen import Column, complain, quiet_logs, say, show_rows
 from echonode.cli.truth import Compared, Truth, TruthOption, compared_as_json, show_compared
@@ -44,6 +45,7 @@ def segmentation_command(
     labels: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a PNG label map of every frame into this folder.")
     ] = None,
+    out: ObjectsOption = None,
     view: Annotated[str | None, typer.Option(help="What it shows, where the header does not tell: A4C.")] = None,
     fps: FpsOption = None,
     truth: TruthOption = None,
@@ -63,10 +65,11 @@ def segmentation_command(
     loaded = open_model(model, task=TASK, device=device, config=config)
     modes = readings.modes_of(preparation, loaded.package.preparation)
     loops: list[Loop] = []
+    into = objects_out(out, loaded, sources)
 
     def each() -> Iterator[tuple[Path, list[Reading]]]:
         for source in sources:
-            found = _read(loaded, source, parameters, modes=modes, labels=labels, view=view, fps=fps)
+            found = _read(loaded, source, parameters, modes=modes, labels=labels, view=view, fps=fps, out=into)
             loops.extend(_loops(source, found, view=view))
             yield source, found
 
@@ -75,6 +78,8 @@ def segmentation_command(
     columns += [Column("ESV ml", _ejection("esv_ml"), right=True)]
     refused = readings.print_readings(loaded, each(), as_json=as_json, columns=columns)
     _print_studies(loaded, loops, known, as_json=as_json)
+    if into is not None and not as_json:
+        into.tell()
     if refused:
         raise typer.Exit(2)
 
@@ -195,7 +200,7 @@ def _compared(loops: Sequence[Loop], studies: Sequence[Mapping[str, Any]], known
 
 def _read(
     loaded: Loaded, source: Path, parameters: Mapping[str, Any], *, modes: list[str], labels: Path | None,
-    view: str | None, fps: float | None,
+    view: str | None, fps: float | None, out: ObjectsOut | None,
 ) -> list[Reading]:  # fmt: skip
     """One reading a mode; what cannot be read is a refusal in every mode."""
     from echonode.cli.loaded import progress_bar
@@ -222,6 +227,7 @@ def _read(
                 details={**details, "label_maps": written} if labels is not None else details,
                 refused=asdict(refusal) if refusal else None,
                 frames=len(clip.frames),
+                objects=() if out is None else out.write(source, results, {**parameters, "preparation": mode}),
             )
         )
     return found

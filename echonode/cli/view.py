@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.guard import NOTE, mark_of, marked
+from echonode.cli.objects_out import ObjectsOption, ObjectsOut, objects_out
 from echonode.cli.options import ConfigOption, DeviceOption, FpsOption, JsonOption
 from echonode.cli.screen import Column, complain, quiet_logs, say, show_rows
 from echonode.cli.truth import Truth, TruthOption
@@ -30,6 +31,7 @@ def view_command(
         list[Path], typer.Argument(metavar="PATH...", help="DICOM, AVI or MP4 files, or folders of them.")
     ],
     model: Annotated[str, typer.Option(metavar="NAME", help="Model package, or its folder.")] = MODEL,
+    out: ObjectsOption = None,
     truth: TruthOption = None,
     fps: FpsOption = None,
     device: DeviceOption = "auto",
@@ -43,9 +45,10 @@ def view_command(
     sources = loops_of(paths)
     known = None if truth is None else Truth.read(truth)
     loaded = open_model(model, task=TASK, device=device, config=config)
+    into = objects_out(out, loaded, sources)
     rows = []
     for source in sources:
-        found = _read(loaded, source, fps=fps)
+        found = _read(loaded, source, fps=fps, out=into)
         if known is not None:
             found |= _beside(known, source, found)
         if as_json:
@@ -58,11 +61,13 @@ def view_command(
             rows.append(found)
     if not as_json and rows:
         _show(rows, truth=known is not None)
+    if into is not None and not as_json:
+        into.tell()
     if len(rows) < len(sources):
         raise typer.Exit(2)
 
 
-def _read(loaded: Loaded, source: Path, *, fps: float | None) -> dict[str, Any]:
+def _read(loaded: Loaded, source: Path, *, fps: float | None, out: ObjectsOut | None) -> dict[str, Any]:
     """What one file gave, as JSON values; what cannot be read is a refusal."""
     from echonode.cli.loaded import progress_bar, read_loop
     from echonode.core.results import Finding, Ineligible
@@ -78,12 +83,14 @@ def _read(loaded: Loaded, source: Path, *, fps: float | None) -> dict[str, Any]:
     except EchonodeError as error:
         results = (Ineligible(reason=str(error), code="unreadable"),)
     refusal = next((result for result in results if isinstance(result, Ineligible)), None)
+    made = () if out is None else out.write(source, results, {})
     package = loaded.package
     return {
         "source": str(source), "model": package.name, "version": package.version, "digest": package.digest,
         "task": package.task, "intended_use": package.intended_use, "simulated": bool(mark_of(loaded.packages)), "header": _header(source),
         "findings": [marked(loaded.packages, asdict(result)) for result in results if isinstance(result, Finding)],
         "refused": None if refusal is None else asdict(refusal), "details": dict(details),
+        **({"objects": list(made)} if made else {}),
     }  # fmt: skip
 
 
