@@ -32,11 +32,12 @@ from echonode.core.configuration import Configuration, load_configuration, refus
 from echonode.core.errors import ConfigurationError, EchonodeError
 from echonode.core.ports import Executor
 from echonode.core.tally import Tally
-from echonode.core.task import installed_tasks
+from echonode.core.task import announced_tasks, installed_tasks
 from echonode.execution.slots import slots_of
 from echonode.flow.composing import composer
 from echonode.flow.counted import CountedIngest
 from echonode.flow.ingest import Ingest
+from echonode.flow.lines import PLANNING_SECONDS, Lines
 from echonode.flow.route import plan
 from echonode.logs import configure_logging
 from echonode.phantom.marker import signed_by
@@ -81,12 +82,13 @@ def open_catalogue(configuration: Configuration) -> Catalogue:
 
 def open_ingest(configuration: Configuration, archive: Archive, *, tally: Tally | None = None) -> Ingest:
     """The door that every object comes in through, with routes.toml as its planner; `tally` counts them."""
-    routes, settings, catalogue = configuration.routes, configuration.node, open_catalogue(configuration)
+    routes, settings = configuration.routes, configuration.node
+    lines = Lines(archive, open_catalogue(configuration), seconds=PLANNING_SECONDS)
     return CountedIngest(
         tally=tally or Tally(),
         archive=archive,
         blobs=open_blobs(configuration),
-        planner=lambda facts: plan(facts, routes, settings, installed=catalogue.names()),
+        planner=lambda facts: plan(facts, routes, settings, installed=lines.names(), shadows=lines.shadows()),
         settings=settings,
         recogniser=partial(signed_by, key=key) if (key := read_node_key(configuration.root)) else None,
         views=configuration.views,
@@ -112,15 +114,15 @@ def open_executor(configuration: Configuration, *, inline: bool = False) -> Exec
     Raises:
         ConfigurationError: execution.devices names a device that does not exist.
     """
-    settings, limits, tasks = configuration.node.execution, configuration.node.limits, installed_tasks()
+    settings, limits, known = configuration.node.execution, configuration.node.limits, announced_tasks()
     if not inline:
         from echonode.execution.local import LocalExecutor  # late: acceptors run no model and decode nothing
 
-        return LocalExecutor(tasks=tasks, settings=settings, limits=limits)
+        return LocalExecutor(tasks=known.tasks, refused=known.refused, settings=settings, limits=limits)
     from echonode.execution.inline import InlineExecutor
 
     slot = slots_of(settings)[0]
-    return InlineExecutor(tasks=tasks, limits=limits, device=slot.device, threads=slot.threads)
+    return InlineExecutor(tasks=known.tasks, limits=limits, device=slot.device, threads=slot.threads)
 
 
 def open_self_check(configuration: Configuration, archive: Archive, executor: Executor) -> SelfCheck:
@@ -363,10 +365,18 @@ def _announce(configuration: Configuration) -> None:
 
 
 def _warn_of_routes(configuration: Configuration) -> None:
-    catalogue, tasks = set(open_catalogue(configuration).names()), installed_tasks()
+    catalogue, known = set(open_catalogue(configuration).names()), announced_tasks()
+    for each in known.refused:
+        LOG.warning(
+            "an installed task is not used",
+            extra={"task": each.name, "package": each.package, "reason": each.reason},
+        )
     for route in configuration.routes.route:
-        if route.task not in tasks:
-            LOG.warning("a route names a task that is not installed", extra={"route": route.name, "task": route.task})
+        if route.task not in known.tasks:
+            LOG.warning(
+                "a route names a task that is not there",
+                extra={"route": route.name, "task": route.task, "reason": known.why_not(route.task)},
+            )
         if not catalogue.intersection(route.models):
             LOG.warning("a route names a model that is not there", extra={"route": route.name, "model": route.model})
     if not any(route.deliver_to for route in configuration.routes.route if route.enabled):

@@ -18,6 +18,8 @@ from echonode.core.states import WorkState
 from echonode.core.work import WorkKind
 
 _OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
+_AWAITED = WORKITEM.c.payload["shadow"].as_boolean().is_not(True)
+"""A run of a model that only looks is not waited for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +130,7 @@ class Studies:
     def open_runs(self, study_uid: str) -> int:
         """How many runs of the study wait or are under way."""
         query = select(func.count()).select_from(WORKITEM).where(
-            WORKITEM.c.study_uid == study_uid, WORKITEM.c.kind == WorkKind.RUN, WORKITEM.c.state.in_(_OPEN)
+            WORKITEM.c.study_uid == study_uid, WORKITEM.c.kind == WorkKind.RUN, WORKITEM.c.state.in_(_OPEN), _AWAITED
         )  # fmt: skip
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
@@ -139,6 +141,7 @@ def _is_due() -> ColumnElement[bool]:
         WORKITEM.c.study_uid == STUDY.c.study_uid,
         WORKITEM.c.kind.in_((WorkKind.RUN, WorkKind.REPORT)),
         WORKITEM.c.state.in_(_OPEN),
+        _AWAITED,
     )
     return and_(
         STUDY.c.report_due == true(),

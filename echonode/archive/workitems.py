@@ -134,7 +134,7 @@ class WorkStore:
             NotFound, IllegalTransition: as `finish`.
         """
         given = {"not_before": not_before, "reason": reason}
-        values = {name: value for name, value in given.items() if value is not None}
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return self._change(work_id, WorkEvent.RELEASE, owner=owner, attempts=_W.attempts - 1, **values)
 
     def tell(self, work_id: str, *, owner: str, outcome: Mapping[str, Any]) -> None:
@@ -236,6 +236,13 @@ class WorkStore:
                 query = query.where(column == str(value))
         with self._database.reading() as connection:
             return [_item(row) for row in connection.execute(query)]
+
+    def waiting_queues(self, beginning: str) -> list[str]:
+        """Queues of runs that are scheduled, of those whose name begins so; sorted."""
+        waiting = and_(_W.kind == WorkKind.RUN, _W.state == WorkState.SCHEDULED)
+        query = select(_W.queue).distinct().where(waiting, _W.queue.startswith(beginning, autoescape=True))
+        with self._database.reading() as connection:
+            return list(connection.execute(query.order_by(_W.queue)).scalars())
 
     def hold_study(self, connection: Connection, study_uid: str, reason: str) -> None:
         """Hold every open item of the study, and those to come, until `release_study`."""
@@ -344,7 +351,8 @@ class WorkStore:
             .where(_W.work_id == item.id)
             .values(state=state, lease_owner=None, lease_until=None, updated_at=self._clock(), **values)
         )
-        if state is WorkState.CANCELED and item.kind is WorkKind.RUN:  # the study's report says that nothing came of it
+        looks = bool(item.payload.get("shadow"))  # what a model says that only looks is in no report
+        if state is WorkState.CANCELED and item.kind is WorkKind.RUN and not looks:  # the study's report says that nothing came of it
             due = and_(STUDY.c.study_uid == item.study_uid, STUDY.c.report_due == false())
             connection.execute(update(STUDY).where(due).values(report_due=True))
         return self._read(connection, item.id)

@@ -1,9 +1,10 @@
-"""Which of a route's models runs: the first one that is installed, sound and takes the object."""
+"""Which of a route's models runs: the first line whose active package is installed, sound and takes the object."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from echonode.core.errors import EchonodeError, RunFailed
 from echonode.core.facts import Facts
@@ -11,12 +12,24 @@ from echonode.core.package import Package
 from echonode.core.results import Ineligible
 from echonode.core.settings import NodeSettings
 from echonode.flow.contract import refusal_of
-from echonode.registry.catalogue import Catalogue
+from echonode.registry.manifest import InputContract
+
+
+class Packages(Protocol):
+    """Knows what a name in routes.toml means now: flow/lines.py, or a catalogue where nobody has decided anything."""
+
+    def get(self, line: str, /) -> Package:
+        """The verified package.
+
+        Raises:
+            EchonodeError: there is none that may be used, and why.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The model that runs; `instead_of` the one that the route names first, `because` of what; both empty for that one."""
+    """The model that runs; `instead_of` the line that the route names first, `because` of what; both empty for that one."""
 
     package: Package
     instead_of: str = ""
@@ -24,7 +37,7 @@ class Choice:
 
 
 def choose(
-    models: Sequence[str], *, task: str, facts: Facts, catalogue: Catalogue, settings: NodeSettings
+    models: Sequence[str], *, task: str, facts: Facts, catalogue: Packages, settings: NodeSettings
 ) -> Choice | Ineligible:
     """The first of `models`, best first, that takes the object; the refusal of the first installed one if none does.
 
@@ -41,7 +54,7 @@ def choose(
             package = catalogue.get(name)
             if package.task != task:
                 raise RunFailed(f"model {package.name!r} is for {package.task}, not for {task}", transient=False)
-            refusal = refusal_of(catalogue.manifest(name).input, facts) or _simulated(package, facts, settings)
+            refusal = refusal_of(InputContract.model_validate(package.input), facts) or _simulated(package, facts, settings)
         except EchonodeError as error:
             errors.append(error)
             because = because or str(error)

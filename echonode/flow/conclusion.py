@@ -11,7 +11,7 @@ from echonode.core.package import Package
 from echonode.core.readings import KeptObject, KeptReading
 from echonode.core.results import Ineligible, Result
 from echonode.core.work import WorkItem
-from echonode.flow.prepare import Known, Prepared, Refused
+from echonode.flow.prepare import LINE, SHADOW, Known, Prepared, Refused
 from echonode.flow.publish import Published
 from echonode.flow.results import details_of, kept_of, refused_in_words, values_in_words
 
@@ -33,6 +33,8 @@ class Conclusion:
     reading: KeptReading | None = None
     package: Package | None = None
     label_map: str = ""
+    shadow: bool = False
+    """Of a model that only looks: the reading counts nowhere, and nothing follows from it."""
 
 
 def published(
@@ -48,7 +50,7 @@ def published(
     reading = _reading(
         prepared.item, prepared.facts, prepared.package, prepared.parameters, results, objects, revision=revision, at=at
     )
-    return _concluded(reading, results, objects, ran, prepared.package)
+    return _concluded(prepared.item, reading, results, objects, ran, prepared.package)
 
 
 def known(found: Known, *, at: float) -> Conclusion:
@@ -71,19 +73,34 @@ def known(found: Known, *, at: float) -> Conclusion:
         reading = replace(
             before, work_id=prepared.item.id, route=prepared.item.route, stage=prepared.facts.stage, at=at
         )
-    return _concluded(reading, results, found.published, {}, prepared.package)
+    return _concluded(prepared.item, reading, results, found.published, {}, prepared.package)
 
 
 def refused(item: WorkItem, found: Refused) -> Conclusion:
     """Of a run that may not start."""
-    outcome = {"result": "refused", "reason": found.refusal.reason, "code": found.refusal.code}
+    outcome: dict[str, Any] = {"result": "refused", "reason": found.refusal.reason, "code": found.refusal.code}
     if found.refusal.code == OWN:
         return Conclusion(outcome=outcome, event="run refused")
+    outcome |= _other_name(item, found.package)
     reading = _reading(item, found.facts, found.package, found.parameters, (found.refusal,), (), revision=0, at=0.0)
-    return Conclusion(outcome=outcome, event="run refused", reading=reading)
+    shadow = bool(item.payload.get(SHADOW))
+    event = "shadow refused" if shadow else "run refused"
+    return Conclusion(outcome=outcome, event=event, reading=reading, shadow=shadow)
+
+
+def not_wanted(item: WorkItem) -> Conclusion:
+    """Of a run of a model that does not look at its line any more."""
+    reason = f"{item.payload['model']} does not look at {item.payload[LINE]} any more"
+    return Conclusion(outcome={"result": "superseded", "reason": reason}, event="shadow not wanted", shadow=True)
+
+
+def _other_name(item: WorkItem, package: Package | None) -> dict[str, str]:
+    """The package that ran, where the queue has another name: that of a line, or a shadow's."""
+    return {"model": package.name} if package is not None and package.name != item.queue else {}
 
 
 def _concluded(
+    item: WorkItem,
     reading: KeptReading,
     results: Sequence[Result],
     objects: Sequence[Published],
@@ -98,7 +115,10 @@ def _concluded(
         result, event = "refused", "run refused"
     else:
         result, event = "read", "read"
-    outcome: dict[str, Any] = {"result": result}
+    shadow = bool(item.payload.get(SHADOW))
+    if shadow:
+        event = f"shadow {'refused' if result == 'refused' else 'read'}"
+    outcome: dict[str, Any] = {"result": result} | _other_name(item, package)
     if refusals:
         outcome |= {"reason": refused_in_words(results), "code": refusals[0].code}
     if objects:
@@ -109,7 +129,14 @@ def _concluded(
     if values:
         outcome["values"] = values
     label_map = next((each.sop_instance_uid for each in objects if each.kind == "segmentation"), "")
-    return Conclusion(outcome=outcome | dict(ran), event=event, reading=reading, package=package, label_map=label_map)
+    return Conclusion(
+        outcome=outcome | dict(ran),
+        event=event,
+        reading=reading,
+        package=package,
+        label_map=label_map,
+        shadow=shadow,
+    )
 
 
 def _reading(

@@ -24,6 +24,7 @@ from echonode.flow import objects as stored_objects
 from echonode.flow import report_desk
 from echonode.flow.correct import resolve
 from echonode.flow.ingest import Ingest
+from echonode.flow.lines import Lines
 from echonode.flow.quarantine import resubmit
 from echonode.flow.request import request
 from echonode.flow.route import explain
@@ -194,6 +195,7 @@ class LocalConsole:
         self, configuration: Configuration, archive: Archive, catalogue: Catalogue, *, ingest: Callable[[], Ingest]
     ) -> None:
         self._configuration, self._archive, self._catalogue = configuration, archive, catalogue
+        self._lines = Lines(archive, catalogue)
         self._ingest = ingest
 
     def work(self, *, kind: str = "", state: str = "", study: str = "", queue: str = "", limit: int = 50) -> list[Row]:
@@ -382,7 +384,8 @@ class LocalConsole:
             view,
             routes=self._configuration.routes,
             settings=self._configuration.node,
-            installed=self._catalogue.names(),
+            installed=self._lines.names(),
+            shadows=self._lines.shadows(),
             by=f"{name} ({by})" if name else by,
             reason=reason,
         )
@@ -475,7 +478,7 @@ class LocalConsole:
             return {route.name for route in routes.route}
         if kind == "destination":
             return {destination.name for destination in routes.destination}
-        return set(self._catalogue.names()) | {route.model for route in routes.route}
+        return set(self._lines.names()) | {route.model for route in routes.route}
 
     def _model_row(self, name: str) -> Row:
         row: Row = {"name": name, "version": "", "task": "", "title": "", "trained_on": "", "digest": ""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from echonode.archive.archive import Archive
@@ -65,6 +65,7 @@ def set_view(
     installed: Collection[str],
     by: str,
     reason: str = "",
+    shadows: Mapping[str, str] | None = None,
 ) -> Row:
     """A person's word on the view of one object: kept, audited, and what depends on it planned anew, all at once.
 
@@ -93,6 +94,7 @@ def set_view(
             installed=installed,
             source=PERSON,
             who=by,
+            shadows=shadows,
         )
     return {
         "sop_instance_uid": sop_instance_uid,

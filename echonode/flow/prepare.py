@@ -20,11 +20,14 @@ from echonode.core.work import WorkItem
 from echonode.derive.cine import KIND, cine_uid
 from echonode.flow.choice import Choice, choose
 from echonode.flow.contract import names_another
+from echonode.flow.lines import Exactly, Lines
 from echonode.flow.publish import Published, Publisher
-from echonode.registry.catalogue import Catalogue
 
 SLOW_MOTION = "slow_motion"
 """The task whose one object has a name before it is made."""
+SHADOW, LINE, BEGUN = "shadow", "line", "begun"
+"""Words of a payload: the run only looks, and `model` names the package itself; the line that it looks at. And of an
+outcome that is not there yet: the package with which an attempt began to publish."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +71,8 @@ class Refused:
 class Preparation:
     """Looks at items before they run."""
 
-    def __init__(self, *, archive: Archive, catalogue: Catalogue, publisher: Publisher, settings: NodeSettings) -> None:
-        self._archive, self._catalogue = archive, catalogue
+    def __init__(self, *, archive: Archive, lines: Lines, publisher: Publisher, settings: NodeSettings) -> None:
+        self._archive, self._lines = archive, lines
         self._publisher, self._settings = publisher, settings
 
     def of(self, item: WorkItem) -> Prepared | Known | Refused:
@@ -97,9 +100,10 @@ class Preparation:
             reason = "the object names another patient than the one that its study was decided to be of"
             return refused(Ineligible(reason=reason, code="identity"))
         models = [payload["model"], *payload.get("fallback", ())]
-        choice = choose(models, task=payload["task"], facts=facts, catalogue=self._catalogue, settings=self._settings)
+        only_looks = bool(payload.get(SHADOW))
+        choice = self._begun(item) or self._chosen(models, item, facts, exactly=only_looks)
         if isinstance(choice, Ineligible):
-            return refused(choice, self._first_installed(models))
+            return refused(choice, self._first_installed(models, exactly=only_looks))
         study = self._archive.studies.state(source.study_uid)
         prepared = Prepared(
             item=item,
@@ -110,6 +114,8 @@ class Preparation:
             parameters=parameters,
             revision=study.revision if study is not None else 0,
         )
+        if only_looks:
+            return prepared  # it makes nothing that could be there already
         if payload["task"] == SLOW_MOTION:
             found = self._cine(prepared)
             return refused(found, choice.package) if isinstance(found, Ineligible) else found
@@ -157,10 +163,26 @@ class Preparation:
                 return Known(prepared=prepared, published=tuple(published), reading=reading)
         return None
 
-    def _first_installed(self, models: list[str]) -> Package | None:
+    def _chosen(self, models: list[str], item: WorkItem, facts: Facts, *, exactly: bool) -> Choice | Ineligible:
+        packages = Exactly(self._lines) if exactly else self._lines
+        return choose(models, task=item.payload["task"], facts=facts, catalogue=packages, settings=self._settings)
+
+    def _begun(self, item: WorkItem) -> Choice | None:
+        """What an attempt that was cut short had begun to publish with ends with it, whoever was promoted meanwhile."""
+        begun = item.outcome.get(BEGUN)
+        if not begun:
+            return None
+        try:
+            package = self._lines.exactly(begun["model"])
+        except EchonodeError:
+            return None
+        return Choice(package=package) if package.digest == begun["digest"] else None
+
+    def _first_installed(self, models: list[str], *, exactly: bool) -> Package | None:
+        packages = Exactly(self._lines) if exactly else self._lines
         for name in models:
             try:
-                return self._catalogue.get(name)
+                return packages.get(name)
             except EchonodeError:
                 continue
         return None

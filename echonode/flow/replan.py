@@ -6,7 +6,7 @@ again. What the first answer has started and the second does not want is stopped
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.work import WorkRequest
-from echonode.flow.route import explain, run_request
+from echonode.flow.route import explain, run_request, with_shadows
 from echonode.flow.view import PERSON
 
 VIEWLESS = frozenset({"slow_motion", "view"})
@@ -54,6 +54,7 @@ def replan(
     who: str = "",
     correlation_id: str = "",
     besides: str = "",
+    shadows: Mapping[str, str] | None = None,
 ) -> Replanned:
     """`facts` are the object's from now on: plan what they ask for and end what they do not, in the caller's transaction.
 
@@ -85,6 +86,7 @@ def replan(
         for name, route in fit_now.items()
         if name in asked_anew and not route.after
     ]
+    wanted = with_shadows(wanted, shadows or {})
     planned = _enqueue(archive, connection, wanted)
     archive.audit.write(
         connection,
@@ -120,6 +122,7 @@ def following(
     settings: NodeSettings,
     installed: Collection[str],
     correlation_id: str = "",
+    shadows: Mapping[str, str] | None = None,
 ) -> list[WorkRequest]:
     """The runs that start from the label map that `task` made of the object: routes `after` it that match."""
     requests = []
@@ -131,7 +134,7 @@ def following(
             asked, facts, settings, correlation_id=correlation_id, installed=installed, again=f"after {label_map}"
         )
         requests.append(replace(request, payload={**request.payload, "input": label_map}))
-    return requests
+    return with_shadows(requests, shadows or {})
 
 
 def _fitting(facts: Facts, routes: RoutesFile) -> dict[str, Route]:

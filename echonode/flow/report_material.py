@@ -74,6 +74,7 @@ def material_of(archive: Archive, study: StudyState) -> Material:
             item
             for item in reversed(items)
             if item.state is not WorkState.COMPLETED
+            and not item.payload.get("shadow")  # a model that only looks owes nobody an answer
             and item.outcome.get("result") != "superseded"  # another run answers in its place
             and (item.sop_instance_uid in known or not item.sop_instance_uid)
             and (item.sop_instance_uid, item.route) not in read

@@ -15,6 +15,7 @@ from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
+from echonode.flow.lines import Lines
 from echonode.flow.route import run_request
 from echonode.registry.catalogue import Catalogue
 
@@ -59,8 +60,10 @@ def request(
         unknown = sorted(set(deliver_to) - {destination.name for destination in routes.destination})
         if unknown:
             raise BadInput(f"routes.toml names no destination {unknown[0]!r}")
-    there = [name for name in route.models if name in catalogue.names()]
-    package = catalogue.get(there[0] if there else route.model)
+    lines = Lines(archive, catalogue)
+    names = lines.names()
+    line = next((name for name in route.models if name in names), route.model)
+    package = lines.get(line)
     if package.task != task:
         raise BadInput(f"model {package.name!r} is for {package.task}, not for {task}")
     asked = route.model_copy(
@@ -69,7 +72,7 @@ def request(
             "deliver_to": tuple(deliver_to) if deliver_to is not None else route.deliver_to,
         }
     )
-    return [_enqueue(archive, asked, facts, settings, package, who) for facts in _targets(archive, target)]
+    return [_enqueue(archive, asked, facts, settings, line, package, who) for facts in _targets(archive, target)]
 
 
 def _route(routes: RoutesFile, *, task: str, model: str | None) -> Route:
@@ -98,10 +101,10 @@ def _targets(archive: Archive, target: str) -> list[Facts]:
 
 
 def _enqueue(
-    archive: Archive, route: Route, facts: Facts, settings: NodeSettings, package: Package, who: str
+    archive: Archive, route: Route, facts: Facts, settings: NodeSettings, line: str, package: Package, who: str
 ) -> Requested:
     again = f"request {package.digest[:16]} {digest_of(list(route.deliver_to))[:16]}"
-    wanted = run_request(route, facts, settings, again=again, installed=(package.name,))
+    wanted = run_request(route, facts, settings, again=again, installed=(line,))
     before = {item.id for item in archive.work.list(kind=WorkKind.RUN, study_uid=facts.study_uid, limit=MOST_ITEMS)}
     with archive.transaction() as connection:
         (work_id,) = archive.work.enqueue(connection, [wanted])

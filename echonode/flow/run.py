@@ -32,13 +32,15 @@ from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.tally import Tally
 from echonode.core.work import WorkItem, WorkKind
-from echonode.flow.conclusion import Conclusion, known, published, refused
+from echonode.flow.conclusion import Conclusion, known, not_wanted, published, refused
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
-from echonode.flow.prepare import Known, Preparation, Prepared, Refused
+from echonode.flow.lines import Lines
+from echonode.flow.prepare import BEGUN, LINE, SHADOW, Known, Preparation, Prepared, Refused
 from echonode.flow.publish import Published, Publisher
 from echonode.flow.replan import VIEWLESS
 from echonode.flow.results import Origin, objects_of
+from echonode.flow.route import SHADOW_QUEUE, shadow_queue
 from echonode.flow.seen import follow
 from echonode.registry.catalogue import Catalogue
 
@@ -68,7 +70,8 @@ class Runs:
         self._executor, self._publisher, self._routes = executor, publisher, routes
         self._settings, self._leases, self._clock = settings, leases, clock
         self._tally = tally or Tally()
-        self._preparation = Preparation(archive=archive, catalogue=catalogue, publisher=publisher, settings=settings)
+        self._lines = Lines(archive, catalogue)
+        self._preparation = Preparation(archive=archive, lines=self._lines, publisher=publisher, settings=settings)
         self._ends = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
         self._open: set[str] = set()
         self._open_lock = threading.Lock()
@@ -79,14 +82,26 @@ class Runs:
     def step(self, models: Sequence[str] | None = None) -> int:
         """Claim and start what there is room for, with `models` of these alone; how many items were taken."""
         taken = 0
-        for model in self._catalogue.names() if models is None else models:
-            if self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, queue=model, limit=1):
-                taken += self._start(model, self._room(model))
+        for line in self._lines.names() if models is None else models:
+            if self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, queue=line, limit=1):
+                taken += self._start(line, self._room(line))
+        if taken == 0 and models is None and not self._open:
+            taken = self._look()
         return taken
+
+    def _look(self) -> int:
+        """Start one run of a model that only looks, while nobody waits for any other; how many were taken."""
+        paused = {pause.name for pause in self._archive.pauses.list() if pause.kind == "model"}
+        waiting = self._archive.work.waiting_queues(SHADOW_QUEUE)
+        for queue in (each for each in waiting if each.removeprefix(SHADOW_QUEUE) not in paused):
+            if self._start(queue, 1):
+                return 1
+        return 0
 
     def refuse_strays(self) -> int:
         """Cancel items that ask for a model that is not installed (any more); how many."""
-        known = set(self._catalogue.names())
+        known = set(self._lines.names())
+        known |= {shadow_queue(name) for name in known}
         waiting = self._archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, limit=1000)
         return sum(self._start(model, 100) for model in {item.queue for item in waiting} - known)
 
@@ -102,7 +117,7 @@ class Runs:
 
     def _room(self, model: str) -> int:
         try:
-            return self._executor.capacity(self._catalogue.get(model).folder)
+            return self._executor.capacity(self._lines.get(model).folder)
         except EchonodeError:
             return 1  # its items are claimed, and end with the reason
 
@@ -114,6 +129,9 @@ class Runs:
 
     def _begin(self, item: WorkItem) -> None:
         try:
+            if LINE in item.payload and not self._lines.looks(item.payload["model"], line=item.payload[LINE]):
+                self._ended(item, not_wanted(item))
+                return
             match self._preparation.of(item):
                 case Refused() as found:
                     self._ended(item, refused(item, found))
@@ -185,6 +203,9 @@ class Runs:
             self._archive.work.release(item.id, owner=self._leases.owner)
             self.changed.set()
             return
+        if item.payload.get(SHADOW):
+            self._ended(item, published(prepared, outcome.results, (), ran=ran, revision=0, at=self._clock()))
+            return
         study = self._archive.studies.state(prepared.source.study_uid)
         revision = study.revision if study is not None else 0
         origin = Origin(
@@ -197,7 +218,12 @@ class Runs:
             revision=revision,
             patient=study.decided_patient if study is not None else None,
         )
-        answers = [self._publisher.publish(make, item=item) for make in objects_of(outcome.results, origin)]
+        makes = objects_of(outcome.results, origin)
+        if makes:
+            # Should this attempt be cut short, the next one ends with the same package: another would make others.
+            begun = {BEGUN: {"model": package.name, "digest": package.digest}}
+            self._archive.work.tell(item.id, owner=self._leases.owner, outcome=begun)
+        answers = [self._publisher.publish(make, item=item) for make in makes]
         objects = [answer for answer in answers if isinstance(answer, Published)]
         refusals = [answer for answer in answers if isinstance(answer, Ineligible)]
         conclusion = published(
@@ -220,19 +246,21 @@ class Runs:
             with self._archive.transaction() as connection:
                 self._archive.work.finish(item.id, owner=owner, outcome=outcome, conn=connection)
                 if conclusion.reading is not None:
-                    self._archive.readings.put(connection, conclusion.reading)
+                    self._archive.readings.put(connection, conclusion.reading, shadow=conclusion.shadow)
                 self._archive.work.enqueue(connection, deliveries)
                 details = dict(outcome) | {"deliver_to": [each.queue for each in deliveries]}
                 self._audit(connection, item, conclusion.event, details)
-                follow(
-                    self._archive,
-                    connection,
-                    item,
-                    conclusion,
-                    routes=self._routes,
-                    settings=self._settings,
-                    installed=self._catalogue.names,
-                )
+                if not conclusion.shadow:
+                    follow(
+                        self._archive,
+                        connection,
+                        item,
+                        conclusion,
+                        routes=self._routes,
+                        settings=self._settings,
+                        installed=self._lines.names,
+                        shadows=self._lines.shadows,
+                    )
         except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
         else:
@@ -266,13 +294,13 @@ class Runs:
         except EchonodeError as problem:
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(problem)})
         self._leases.drop(item.id)
-        if not item.payload.get("self_check"):
+        if not _uncounted(item):
             self._tally.count("runs", item.queue, "given up" if last else "failed")
         self.changed.set()
         LOG.warning("run given up" if last else "run failed", extra=_named(item) | {"reason": reason})
 
     def _count(self, item: WorkItem, outcome: Mapping[str, Any]) -> None:
-        if item.payload.get("self_check"):
+        if _uncounted(item):
             return
         self._tally.count("runs", item.queue, outcome["result"])
         if "seconds" in outcome:
@@ -297,6 +325,11 @@ class Runs:
             who=self._leases.owner,
             details={"workitem": item.id, "route": item.route, "model": item.queue, **details},
         )
+
+
+def _uncounted(item: WorkItem) -> bool:
+    """Whether nobody waits for it: numbers of the node tell of patients alone."""
+    return bool(item.payload.get("self_check") or item.payload.get(SHADOW))
 
 
 def _named(item: WorkItem) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy.engine import Connection
 
@@ -29,6 +29,7 @@ def follow(
     routes: RoutesFile,
     settings: NodeSettings,
     installed: Callable[[], Collection[str]],
+    shadows: Callable[[], Mapping[str, str]],
 ) -> None:
     """Plan what the end of a run asks for, in the transaction that ends it."""
     reading, package = conclusion.reading, conclusion.package
@@ -49,6 +50,7 @@ def follow(
             who=f"{package.name} {package.version}",
             correlation_id=item.correlation_id,
             besides=item.id,
+            shadows=shadows(),
         )
     if conclusion.label_map:
         wanted = following(
@@ -59,6 +61,7 @@ def follow(
             settings=settings,
             installed=installed(),
             correlation_id=item.correlation_id,
+            shadows=shadows(),
         )
         archive.work.enqueue(connection, wanted)
 

@@ -26,6 +26,7 @@ from echonode.archive.self_checks import Answer, Check, CheckState
 from echonode.core.errors import EchonodeError, IllegalTransition, NotFound, RunFailed
 from echonode.core.facts import Facts
 from echonode.core.identity import new_id
+from echonode.core.model_states import RUNS
 from echonode.core.package import Package
 from echonode.core.ports import Executor, RunRequest
 from echonode.core.results import RunOutcome
@@ -326,9 +327,10 @@ class SelfCheck:
                     raise RunFailed("no answer in time") from error
 
     def _packages(self) -> list[Package]:
-        """Every sound package, by name; what is not sound says so in `echonode models list`."""
+        """Every sound package that may answer for patients, by name; what is not sound says so in `echonode models list`."""
         found = []
-        for name in self._catalogue.names():
+        standing = self._archive.models.standing()
+        for name in (each for each in self._catalogue.names() if standing.state(each) in RUNS):
             try:
                 found.append(self._catalogue.get(name))
             except EchonodeError as error:

@@ -135,6 +135,12 @@ def story(archive: Archive, text: str, routes: RoutesFile) -> StudyStory:
 def says(item: WorkItem) -> str:
     """One line for people: where the item stands and why."""
     outcome: Mapping[str, Any] = item.outcome
+    if item.payload.get("shadow"):
+        return f"only looks: {_says(item, outcome)}"
+    return _says(item, outcome)
+
+
+def _says(item: WorkItem, outcome: Mapping[str, Any]) -> str:
     match item.state:
         case WorkState.SCHEDULED if item.held:
             return f"held: {item.held}"

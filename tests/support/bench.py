@@ -24,6 +24,7 @@ from echonode.execution.local import LocalExecutor
 from echonode.flow.deliver import Delivery
 from echonode.flow.ingest import Ingest
 from echonode.flow.leases import Leases
+from echonode.flow.lines import Lines
 from echonode.flow.publish import Publisher, dataset_offset
 from echonode.flow.route import plan
 from echonode.flow.run import Runs
@@ -107,10 +108,13 @@ class Bench:
         self.archive = Archive.open(
             f"sqlite:///{folder / 'data' / 'echonode.sqlite3'}", clock=self.clock, migrate=True, blobs=self.blobs
         )
+        lines = Lines(self.archive, self.catalogue)
         self.ingest = Ingest(
             archive=self.archive,
             blobs=self.blobs,
-            planner=lambda facts: plan(facts, self.routes, self.settings, installed=self.catalogue.names()),
+            planner=lambda facts: plan(
+                facts, self.routes, self.settings, installed=lines.names(), shadows=lines.shadows()
+            ),
             settings=self.settings,
             recogniser=recogniser,
         )
