@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli import parity
+from echonode.cli import agreement, parity
 from echonode.cli.options import ConfigOption, JsonOption, NodeOption, configuration_of, existing
 from echonode.cli.screen import Column, complain, say, show_facts, show_json, show_rows
 from echonode.core.errors import BadInput, EchonodeError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="models", help="Model packages: list, show, verify, import, parity.", no_args_is_help=True)
 app.command("parity")(parity.parity_command)
+app.command("agreement")(agreement.agreement_command)
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the package.")]
 
 

@@ -17,8 +17,17 @@ from echonode.training.statistics import EF_BANDS, auc, bland_altman, correlatio
 INCHES, DPI = (5.0, 4.2), 120
 
 
-def bland_altman_plot(path: Path, prediction: ArrayLike, truth: ArrayLike, *, quantity: str, unit: str) -> Path:
-    """Difference over mean of prediction and truth, with bias and limits of agreement and their intervals."""
+def bland_altman_plot(
+    path: Path,
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    quantity: str,
+    unit: str,
+    names: tuple[str, str] = ("model", "reference"),
+) -> Path:
+    """Difference over mean of prediction and truth, with bias and limits of agreement and their intervals; `names` are
+    what the axes call the two."""
     p, t = np.asarray(prediction, float), np.asarray(truth, float)
     agreement = bland_altman(p, t)
     figure, axes = _axes()
@@ -28,8 +37,8 @@ def bland_altman_plot(path: Path, prediction: ArrayLike, truth: ArrayLike, *, qu
         axes.axhspan(interval.low, interval.high, color="black", alpha=0.08, linewidth=0)
         axes.annotate(f"{interval.value:.2f}", (1, interval.value), xycoords=("axes fraction", "data"), xytext=(3, -3),
                       textcoords="offset points", fontsize=8)  # fmt: skip
-    axes.set_xlabel(f"mean of model and reference, {quantity} [{unit}]")
-    axes.set_ylabel(f"model - reference [{unit}]")
+    axes.set_xlabel(f"mean of {names[0]} and {names[1]}, {quantity} [{unit}]")
+    axes.set_ylabel(f"{names[0]} - {names[1]} [{unit}]")
     axes.set_title(
         f"{quantity}: bias {agreement.bias.value:.2f}, SD {agreement.sd:.2f} {unit}, n = {len(p)}", fontsize=10
     )
