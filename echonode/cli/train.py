@@ -190,13 +190,15 @@ def reference_of(task: str, what: Literal["recipes", "evaluations"]) -> str:
     Raises:
         NotFound: no installed task has one of that name; the message lists all.
     """
-    from echonode.core.task import installed_tasks
+    from echonode.core.task import announced_tasks, installed_tasks
 
     known: dict[str, str] = {}
     for spec in installed_tasks().values():
         known |= getattr(spec, what)
     if task not in known:
-        raise NotFound(f"there is no {what[:-1]} {task[:80]!r}; there are: {', '.join(sorted(known)) or 'none'}")
+        there = ", ".join(sorted(known)) or "none"
+        refused = "".join(f"; {each}" for each in announced_tasks().refused)
+        raise NotFound(f"there is no {what[:-1]} {task[:80]!r}; there are: {there}{refused}")
     return known[task]
 
 

@@ -23,7 +23,7 @@ HEAVY: Final = frozenset({"torch"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
-    """A task: `name` as in routes.toml; `runner`, `importers`, `recipes` and `evaluations` are "module:attribute",
+    """A task: `name` as in routes.toml and of its entry point; `runner`, `importers`, `recipes` and `evaluations` are "module:attribute",
     loaded late.
 
     `runner` names a callable `(package: Package, device: str, threads: int) -> Runner`. `importers` maps a checkpoint
@@ -121,8 +121,8 @@ def announced_tasks(points: Iterable[EntryPoint] | None = None) -> Announced:
     """Every task of the installed packages, or of `points`; one that cannot be used harms no other.
 
     Refused is what raises when its TaskSpec is imported or loads torch then, what is no TaskSpec, an entry point whose
-    name is not the task's, and a name (of a task, recipe, evaluation or importer) that another task has: the built-in
-    one stays, of two others neither.
+    name is not the task's, and a name (of a task, recipe, evaluation or importer) that another task has. The built-in
+    ones always stay; of two others of one name neither is used.
     """
     found = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
     ordered = sorted(found, key=lambda point: (not _is_ours(point), point.name, _package(point), point.value))

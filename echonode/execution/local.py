@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from echonode.core.errors import RunFailed
 from echonode.core.ports import RunRequest
 from echonode.core.results import RunOutcome
 from echonode.core.settings import ExecutionSection, LimitsSection
-from echonode.core.task import TaskSpec
+from echonode.core.task import Announced, RefusedTask, TaskSpec
 from echonode.execution.batching import Closed
 from echonode.execution.lane import Lane, Pending
 from echonode.execution.process import RunnerPlan
@@ -22,7 +22,8 @@ from echonode.execution.slots import Slot, slots_of
 class LocalExecutor:
     """An Executor (core.ports) of local processes; nothing is started before the first run of a model.
 
-    `tasks` maps a task's name to its TaskSpec; `slots` are found by `slots_of` when not given.
+    `tasks` maps a task's name to its TaskSpec, `refused` are those that are installed and cannot be used; `slots` are
+    found by `slots_of` when not given.
 
     Raises:
         ConfigurationError: the settings name a device that does not exist.
@@ -35,8 +36,9 @@ class LocalExecutor:
         settings: ExecutionSection,
         limits: LimitsSection,
         slots: tuple[Slot, ...] | None = None,
+        refused: Sequence[RefusedTask] = (),
     ) -> None:
-        self._tasks = dict(tasks)
+        self._tasks = Announced(tasks=dict(tasks), refused=tuple(refused))
         self._settings, self._limits = settings, limits
         self._slots = slots or slots_of(settings)
         self._devices = [threading.Lock() for _ in self._slots]
@@ -81,10 +83,9 @@ class LocalExecutor:
             lane.shutdown()
 
     def _lane(self, request: RunRequest) -> Lane:
-        task = self._tasks.get(request.task)
+        task = self._tasks.tasks.get(request.task)
         if task is None:
-            known = ", ".join(sorted(self._tasks)) or "none"
-            raise RunFailed(f"no installed task is called {request.task!r}; there are: {known}", transient=False)
+            raise RunFailed(self._tasks.why_not(request.task), transient=False)
         with self._lock:
             if self._closed:
                 raise Closed
