@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.orthanc import Orthanc, orthanc_settings
 from tests.support.waiting import wait_until
 
 ECHONODE = str(Path(sys.executable).with_name("echonode"))
@@ -49,6 +50,7 @@ class RunningNode:
 
     port: int
     config: Path
+    process: subprocess.Popen[bytes]
     ae_title: str = "ECHONODE"
 
     def cli(self, *arguments: str, ok: bool = True) -> str:
@@ -100,13 +102,22 @@ def node(
     """Start a node whose PACS listens on a given port."""
 
     def run(
-        *, pacs_port: int, pacs_title: str = "PACS", routes: str = ROUTES, web_port: int = 0, dicomweb: str = ""
+        *,
+        pacs_port: int,
+        pacs_title: str = "PACS",
+        routes: str = ROUTES,
+        web_port: int = 0,
+        dicomweb: str = "",
+        views: str = "",
+        models: str = "",
+        execution: str = "",
     ) -> RunningNode:
         config, port = tmp_path / "node", free_port()
         config.mkdir()
         (config / "node.toml").write_text(
-            f"[node]\nport = {port}\n[models]\npaths = ['{checkout / 'models'}']\n"
-            "[settle]\nquiet_seconds = 2\n[work]\nbackoff_seconds = 1\n[storage]\nrefuse_below_bytes = 0\nwarn_below_bytes = 0\n"
+            f"[node]\nport = {port}\n[models]\npaths = ['{checkout / 'models'}']\n{models}\n"
+            f"[execution]\n{execution}\n[settle]\nquiet_seconds = 2\nstress_quiet_seconds = 3\n[work]\nbackoff_seconds = 1\n"
+            "[storage]\nrefuse_below_bytes = 0\nwarn_below_bytes = 0\n"
             + (f"[web]\nport = {web_port}\n" if web_port else "[web]\nenabled = false\n")
         )
         (config / "peers.toml").write_text(
@@ -115,12 +126,30 @@ def node(
             "rights = ['store', 'query', 'retrieve']\n" + (f"dicomweb = '{dicomweb}'\n" if dicomweb else "")
         )
         (config / "routes.toml").write_text(routes)
+        if views:
+            (config / "views.toml").write_text(views)
         log = tmp_path / "node.log"
         process = start(ECHONODE, "serve", "--config", str(config), log=log)
         wait_until(
             lambda: listens(port) or process.poll() is not None, seconds=60, what=f"the node to listen on {port}"
         )
         assert process.poll() is None, log.read_text(errors="replace")[-2000:]
-        return RunningNode(port=port, config=config)
+        return RunningNode(port=port, config=config, process=process)
 
     return run
+
+
+@pytest.fixture
+def orthanc(
+    tmp_path: Path,
+    free_port: Callable[[], int],
+    start: Callable[..., subprocess.Popen[bytes]],
+    program: Callable[[str], str],
+) -> Orthanc:
+    """An Orthanc of this test's own that takes what it is sent."""
+    http, dicom = free_port(), free_port()
+    settings = orthanc_settings(tmp_path / "orthanc", http=http, dicom=dicom)
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    start(program("Orthanc"), str(tmp_path / "orthanc.json"), log=tmp_path / "orthanc.log", env={"TCP_NODELAY": "1"})
+    wait_until(lambda: listens(http) and listens(dicom), seconds=60, what="Orthanc to listen")
+    return Orthanc(http, dicom)

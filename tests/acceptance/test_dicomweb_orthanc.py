@@ -14,8 +14,8 @@ import pydicom
 import pytest
 
 from tests.acceptance.conftest import RunningNode, listens
-from tests.acceptance.test_orthanc import Orthanc
 from tests.acceptance.test_studies import push
+from tests.support.orthanc import Orthanc
 from tests.support.waiting import wait_until
 
 PLUGINS = (Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"), Path("/usr/lib/orthanc/libOrthancDicomWeb.so"))
