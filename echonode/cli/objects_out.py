@@ -39,14 +39,22 @@ class ObjectsOut:
         self._taken: set[str] = set()
         self._made: dict[Path, list[str]] = {}
 
-    def write(self, source: Path, results: Sequence[Result], parameters: Mapping[str, Any]) -> list[Made]:
-        """Files made of the results of one source: `kind`, `file` and, for objects, `sop_instance_uid`.
+    def write(
+        self,
+        source: Path,
+        results: Sequence[Result],
+        parameters: Mapping[str, Any],
+        *,
+        kinds: Sequence[str] | None = None,
+    ) -> list[Made]:
+        """Files made of the results of one source, of objects with `kinds` these alone: `kind`, `file` and, for objects,
+        `sop_instance_uid`.
 
         `parameters` are those of the run; the source is read again for its header. What no object can be made of is said
         on standard error, as the node would refuse it.
         """
         if source.is_file() and is_dicom(source):
-            made = self._objects(source, results, self._asked(parameters))
+            made = self._objects(source, results, self._asked(parameters), kinds)
         else:
             made = self._pictures(source, results)
             if made:
@@ -70,7 +78,9 @@ class ObjectsOut:
         asked = {name: value for name, value in parameters.items() if (name, value) != (PREPARATION, usual)}
         return asked | ({"beside": [each.name for each in self._loaded.beside]} if self._loaded.beside else {})
 
-    def _objects(self, source: Path, results: Sequence[Result], parameters: Mapping[str, Any]) -> list[Made]:
+    def _objects(
+        self, source: Path, results: Sequence[Result], parameters: Mapping[str, Any], kinds: Sequence[str] | None
+    ) -> list[Made]:
         from echonode.flow.results import Origin, objects_of
 
         settings = self._loaded.settings
@@ -88,6 +98,8 @@ class ObjectsOut:
                 derived = make()
             except BadInput as error:
                 complain(f"{source}: no object is made: {error}")
+                continue
+            if kinds is not None and derived.kind not in kinds:
                 continue
             target = self._target(source, name_of(derived.kind, task=self._loaded.spec.name), ".dcm")
             write_whole(target, derived.write)

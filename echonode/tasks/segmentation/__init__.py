@@ -18,6 +18,7 @@ TASK = TaskSpec(
         "tree": "echonode.tasks.segmentation.tree:write_tree",
         "tree-order": "echonode.tasks.segmentation.tree:Order",
         "collect": "echonode.tasks.segmentation.tree:collect",
+        "pictures": "echonode.tasks.segmentation.pictures:read_pictures",
         "biplane": "echonode.tasks.segmentation.ventricle:biplane",
     },
     level="instance",
