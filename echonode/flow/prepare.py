@@ -147,9 +147,12 @@ class Preparation:
         return archived or self._publisher.over_the_caps(prepared.source.study_uid) or prepared
 
     def _said_before(self, prepared: Prepared) -> Known | None:
-        """The same model on the same object, seen as the same view, with the same parameters, says the same."""
-        parameters = json_values(prepared.parameters)
-        for reading in reversed(self._archive.readings.of_instance(prepared.facts.sop_instance_uid, current=False)):
+        """The same model on the same object, seen as the same view, with the same parameters, says the same.
+
+        What it said while it only looked is run again: no objects were made of that.
+        """
+        parameters, uid = json_values(prepared.parameters), prepared.facts.sop_instance_uid
+        for reading in reversed(self._archive.readings.of_instance(uid, current=False, shadows=False)):
             same = (reading.digest, reading.view, reading.parameters) == (
                 prepared.package.digest,
                 prepared.facts.view,

@@ -78,7 +78,7 @@ def test_a_model_is_compared_with_every_report_of_a_scanner(studies: tuple[Bench
         (uid, 55 + 4 * number, 57 + 4 * number) for number, uid in enumerate(uids[:3])
     ]
     assert fraction.agreement is not None
-    assert (fraction.agreement.bias.value, fraction.agreement.sd) == (pytest.approx(-2), pytest.approx(0))
+    assert [fraction.agreement.bias.value, fraction.agreement.sd] == pytest.approx([-2, 0])
     assert [each.difference for each in diameter.pairs] == [pytest.approx(1), pytest.approx(2), pytest.approx(3)]
     turned = agreement(bench.archive, SCANNER, "ef-video")
     assert [each.difference for each in turned.concepts[0].pairs] == [2, 2, 2]
