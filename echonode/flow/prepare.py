@@ -152,7 +152,7 @@ class Preparation:
         What it said while it only looked is run again: no objects were made of that.
         """
         parameters, uid = json_values(prepared.parameters), prepared.facts.sop_instance_uid
-        for reading in reversed(self._archive.readings.of_instance(uid, current=False, shadows=False)):
+        for reading in reversed(self._archive.readings.of_instance(uid, current=False)):
             same = (reading.digest, reading.view, reading.parameters) == (
                 prepared.package.digest,
                 prepared.facts.view,
