@@ -132,11 +132,11 @@ class Trainings:
         """Let the training save, end it, and give its item back; it is killed when `seconds` are over."""
         self._stop.set()
         deadline = time.monotonic() + seconds
-        while self._hand is not None:
+        while (hand := self._hand) is not None:
             try:
                 self.sweep()
-                if self._hand is not None and time.monotonic() >= deadline:
-                    self._hand.training.kill()
+                if time.monotonic() >= deadline:
+                    hand.training.kill()
             except EchonodeError as error:
                 LOG.warning("a training could not be given back", extra={"reason": str(error)})
                 if time.monotonic() >= deadline:

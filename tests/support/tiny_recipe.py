@@ -2,7 +2,7 @@
 
 `python -m tests.support.tiny_recipe train tiny --data FOLDER ...` is `echonode train` where this is the only task.
 `--set hold_at=N` makes it wait before step N until a signal comes, so that a test can kill it at a known place; a run that
-goes on does not wait again. `tests.support.installed.install_task` makes it a task that other processes find.
+goes on does not wait again. `tests.support.installed.install_tiny` makes it a task that other processes find.
 """
 
 from __future__ import annotations
