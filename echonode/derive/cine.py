@@ -59,6 +59,8 @@ _COPIED = (
     "SoftTissueThermalIndex", "SoftTissueFocusThermalIndex", "SoftTissueSurfaceThermalIndex", "DepthOfScanField",
     "AnatomicRegionSequence", "PixelAspectRatio", "BurnedInAnnotation",
 )  # fmt: skip
+# Beside one of these the numbers of stages and views are required, if need be empty (PS3.3 C.8.5.6, type 2C).
+_OF_A_PROTOCOL = ("StageName", "StageNumber", "ViewName", "ViewNumber")
 
 
 def cine_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +196,8 @@ class _CineWriter:
         now = study_time(header, self.now)
         dataset = base_dataset(header, node=self.node, now=now)
         copy_elements(header, dataset, _COPIED)
+        if any(name in dataset for name in _OF_A_PROTOCOL):
+            copy_elements(header, dataset, ("NumberOfStages", "NumberOfViewsInStage"), empty=True)
         dataset.ManufacturerModelName = package.title[:64]
         dataset.SoftwareVersions = f"{package.name} {package.version}"[:64]
         dataset.SOPClassUID, dataset.SOPInstanceUID = US_MULTIFRAME, self.sop_instance_uid

@@ -506,3 +506,14 @@ def test_a_corrected_patient_is_the_one_that_the_loop_names(tmp_path: Path, aver
     assert dataset.PatientID == "R1"
     assert b"Echo^Ada" not in path.read_bytes()
     assert dataset.SOPInstanceUID == cine_uid(source, package=PACKAGE, parameters={}, revision=1)
+
+
+def test_a_view_name_brings_the_numbers_that_are_required_beside_it(tmp_path: Path, averaged_loop: MakeLoop) -> None:
+    """A scanner that names the view and leaves the numbers of stages empty would get invalid loops back."""
+    source = loop_dataset(frames=4)
+    source.ViewName, source.NumberOfStages, source.NumberOfViewsInStage = "A4C", None, None
+    path = tmp_path / "source.dcm"
+    source.save_as(path, enforce_file_format=True)
+    derived, dataset = written(tmp_path, path, averaged_loop(read_clip(path, limits=LIMITS)))
+    assert [dataset[name].is_empty for name in ("NumberOfStages", "NumberOfViewsInStage")] == [True, True]
+    assert [line for line in complaints("dciodvfy", "-new", derived) if "NumberOf" in line] == []
