@@ -28,6 +28,8 @@ class Code:
         return hash((self.value, self.scheme))
 
 
+PRIVATE_PREFIX = "99"
+"""What the designator of every private coding scheme begins with (PS3.16 8.2)."""
 PRIVATE_SCHEME = "99ECHONODE"
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")

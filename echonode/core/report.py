@@ -105,7 +105,7 @@ class ReportedFinding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueGroup:
-    """Values of one topic at one stage: `topic` is "lv-function" or "cmr". `title` for people: "LV function, Low Dose"."""
+    """Values of one topic at one stage: `topic` is "lv-function", "cmr" or "further". `title` for people: "LV function, Low Dose"."""
 
     topic: str
     title: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -216,13 +216,18 @@ def our_equipment(role: Code, package: Package, *, node: NodeSection, now: datet
     return ours
 
 
-def declare_private_scheme(dataset: Dataset) -> None:
-    """Coding Scheme Identification (PS3.3 C.12.1.1.3) of our private codes."""
+def declare_private_scheme(dataset: Dataset, *, further: Collection[str] = ()) -> None:
+    """Coding Scheme Identification (PS3.3 C.12.1.1.3) of our private codes, and of the `further` schemes of models."""
     item = Dataset()
     item.CodingSchemeDesignator = PRIVATE_SCHEME
     item.CodingSchemeName = "echonode private codes"
     item.CodingSchemeResponsibleOrganization = "echonode"
-    dataset.CodingSchemeIdentificationSequence = Sequence([item])
+    items = [item]
+    for scheme in sorted(set(further) - {PRIVATE_SCHEME}):
+        items.append(Dataset())
+        items[-1].CodingSchemeDesignator = scheme
+        items[-1].CodingSchemeName = "private codes of a model"
+    dataset.CodingSchemeIdentificationSequence = Sequence(items)
 
 
 def lossy_bookkeeping(

@@ -57,6 +57,8 @@ _VALUES: Final = (
     Column(title="Stage", width=21),
     Column(title="Loops", width=14),
 )
+_APART: Final = ("cmr", "further")
+"""Topics with a table of their own."""
 _LOOPS: Final = (
     Column(title="#", width=7, right=True),
     Column(title="View", width=46),
@@ -83,8 +85,11 @@ class Page:
         self._top(sheets)
         self._patient(sheets)
         chosen, others = self._values(selected=True), self._values(selected=False)
-        self._table(sheets, "Left ventricular function", [pair for pair in chosen if pair[0].topic != "cmr"])
+        self._table(sheets, "Left ventricular function", [pair for pair in chosen if pair[0].topic not in _APART])
         self._predicted(sheets)
+        further = [pair for pair in chosen if pair[0].topic == "further"]
+        if further:
+            self._table(sheets, "Further measurements", further)
         self._table(
             sheets, "Other values, not chosen for the study", [pair for pair in others if pair[0].topic != "cmr"],
             strong=False,

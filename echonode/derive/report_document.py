@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from echonode.core.codes import ACQUISITION_EQUIPMENT, PROCESSING_EQUIPMENT
+from echonode.core.codes import ACQUISITION_EQUIPMENT, PRIVATE_PREFIX, PROCESSING_EQUIPMENT
 from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derived_uid
 from echonode.core.report import Algorithm, ReportState, StudyReport
 from echonode.core.settings import NodeSection
@@ -127,8 +127,17 @@ def structured(
         dataset.CurrentRequestedProcedureEvidenceSequence = Sequence(_referenced(here, sources))
     if elsewhere:
         dataset.PertinentOtherEvidenceSequence = Sequence(_referenced(elsewhere, sources))
-    declare_private_scheme(dataset)
+    declare_private_scheme(dataset, further=_foreign_schemes(report))
     set_character_set(header, dataset)
+
+
+def _foreign_schemes(report: StudyReport) -> set[str]:
+    """The private coding schemes of models of other packages, as far as the report uses them."""
+    numbers = [value.measurement for group in report.groups for value in group.values]
+    answers = [said.finding for group in report.groups for said in group.findings]
+    told = [code for each in numbers for code in (each.concept, each.unit, each.method, each.site, each.derivation)]
+    told += [code for each in answers for code in (each.concept, each.value, each.method)]
+    return {code.scheme for code in told if code is not None and code.scheme.startswith(PRIVATE_PREFIX)}
 
 
 def verifier(report: StudyReport, *, node: NodeSection, header: Dataset) -> Dataset:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from echonode.core.codes import Code
 from echonode.core.identity import derived_uid, digest_of
 from echonode.core.report import (
     Algorithm,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     )
 
 REFUSED_FOR_QUALITY = "quality"
+_ABOUT: Final[Mapping[str, tuple[Code, Code]]] = {
+    "lv-function": (codes.LEFT_VENTRICLE, codes.LEFT_VENTRICLE),
+    "cmr": (codes.CMR_PREDICTED, codes.LV_MYOCARDIUM),
+}
+"""Finding type and site of what is said, by topic."""
 
 
 def groups_of(report: StudyReport, sources: Sources) -> list[MeasurementsAndQualitativeEvaluations]:
@@ -149,7 +155,8 @@ def value_group(part: _Part, study_uid: str, sources: Sources) -> MeasurementsAn
     from highdicom.sr import FindingSite, MeasurementsAndQualitativeEvaluations, SourceImageForMeasurementGroup
 
     group = part.group
-    cmr = group.topic == "cmr"
+    # Of what a code that we do not know was measured: of the heart, more is not known.
+    kind, site = _ABOUT.get(group.topic, (codes.HEART, codes.HEART))
     made = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(
             part.title,
@@ -158,9 +165,9 @@ def value_group(part: _Part, study_uid: str, sources: Sources) -> MeasurementsAn
                 algorithm_key(part.algorithm),
             ),
         ),
-        finding_category=None if cmr else items.coded(codes.ANATOMICAL_STRUCTURE),
-        finding_type=items.coded(codes.CMR_PREDICTED if cmr else codes.LEFT_VENTRICLE),
-        finding_sites=[FindingSite(items.coded(codes.LV_MYOCARDIUM if cmr else codes.LEFT_VENTRICLE))],
+        finding_category=None if kind == codes.CMR_PREDICTED else items.coded(codes.ANATOMICAL_STRUCTURE),
+        finding_type=items.coded(kind),
+        finding_sites=[FindingSite(items.coded(site))],
         algorithm_id=algorithm_of(part.algorithm),
         measurements=[measurement_of(value, sources) for value in part.values],
         source_images=[

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from echonode.core.codes import PRIVATE_SCHEME, Code
+from echonode.core.codes import PRIVATE_PREFIX, PRIVATE_SCHEME, Code
 from echonode.core.results import Measurement
 
 LV_FUNCTION: Final = "lv-function"
 CMR: Final = "cmr"
-TITLES: Final[Mapping[str, str]] = {LV_FUNCTION: "LV function", CMR: "CMR findings predicted from echo"}
+FURTHER: Final = "further"
+TITLES: Final[Mapping[str, str]] = {
+    LV_FUNCTION: "LV function", CMR: "CMR findings predicted from echo", FURTHER: "Further measurements",
+}  # fmt: skip
+_TOPICS: Final[Mapping[str, str]] = {
+    "ejection_fraction": LV_FUNCTION, "mmode": LV_FUNCTION, "segmentation": LV_FUNCTION, "cmr": CMR,
+}  # fmt: skip
+"""Where what a task says belongs if its code does not tell; what other tasks say under a code that no table has is
+further: nothing is known of it but its name."""
 MEAN: Final = Code("373098007", "SCT", "Mean")
 PERCENT: Final = Code("%", "UCUM", "percent")
 MILLILITRE: Final = Code("mL", "UCUM", "milliliter")
@@ -156,8 +164,9 @@ _UNITS: Final[Mapping[str, str]] = {"1": "", "cm2": "cm²", "{pixels}": "pixels"
 
 def concept_of(code: Code) -> Concept:
     """The concept of a coded number; a code that no table has is a concept of its own."""
-    known = _BY_CODE.get(code.value)
-    return known or Concept(name=f"{code.value}|{code.scheme}", title=code.meaning, codes=frozenset({code.value}))
+    return _known(code) or Concept(
+        name=f"{code.value}|{code.scheme}", title=code.meaning, codes=frozenset({code.value})
+    )
 
 
 def place_of(code: Code) -> tuple[int, str]:
@@ -170,9 +179,9 @@ def topic_of(code: Code, task: str) -> str:
     """The topic that a number or finding is sorted into: what is predicted never stands among what was measured."""
     if code.scheme == PRIVATE_SCHEME and (code.value in PREDICTED or code.value.startswith(PREDICTED_PREFIXES)):
         return CMR
-    if code.value in _BY_CODE:
+    if _known(code) is not None:
         return LV_FUNCTION
-    return CMR if task == "cmr" else LV_FUNCTION
+    return _TOPICS.get(task, FURTHER)
 
 
 def rank_of(measurement: Measurement, view: str) -> Rank:
@@ -197,6 +206,12 @@ def method_words(measurement: Measurement, view: str) -> str:
         plane = view or _PLANE_CODES.get(measurement.concept.value, "")
         return f"{words or 'single plane'} ({plane})" if plane else words or "single plane"
     return "Teichholz" if rank is Rank.TEICHHOLZ else words
+
+
+def _known(code: Code) -> Concept | None:
+    """The concept of the table; what a private scheme of somebody else calls 18043-0 is no ejection fraction."""
+    foreign = code.scheme.startswith(PRIVATE_PREFIX) and code.scheme != PRIVATE_SCHEME
+    return None if foreign else _BY_CODE.get(code.value)
 
 
 def number_words(value: float, unit: Code) -> str:

@@ -14,8 +14,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from echonode.core.codes import Code
 from echonode.core.errors import BadInput
-from echonode.core.report import ObjectReference, Refused, ReportState, StudyReport, ValueGroup
+from echonode.core.report import ObjectReference, Refused, ReportedFinding, ReportState, StudyReport, ValueGroup
+from echonode.core.results import Finding
 from echonode.core.settings import NodeSection
 from echonode.derive.report import build_report, report_uid
 from echonode.derive.report_document import referenced_uids
@@ -392,6 +394,47 @@ def test_a_corrected_patient_is_in_the_report_in_a_new_series(tmp_path: Path, sm
     assert (str(right.PatientName), right.PatientID) == ("Right^One", "R")
     assert right.PatientBirthDate == "", "the birth date of the wrong patient was left"
     assert right.SeriesInstanceUID != wrong.SeriesInstanceUID
+
+
+WINDOW = Code("WINDOW", "99ACME", "Acoustic window")
+
+
+def further_report(headers: Mapping[str, Dataset]) -> StudyReport:
+    """A report with a number and an answer under codes of another package's own scheme."""
+    uid = next(iter(headers))
+    answer = Finding(concept=WINDOW, value=Code("GOOD", "99ACME", "Good"), confidence=0.8)
+    number = reports.value(WINDOW, 71.4, reports.PERCENT, frames={uid: (0, 2)}, algorithm=reports.VIDEO, selected=True)
+    group = ValueGroup(
+        topic="further",
+        title="Further measurements",
+        values=(number,),
+        findings=(ReportedFinding(finding=answer, frames={uid: ()}, algorithm=reports.VIDEO),),
+    )
+    report = reports.study_report(headers)
+    return replace(report, groups=(*report.groups, group))
+
+
+def test_a_number_of_unknown_concept_is_said_of_the_heart_and_its_scheme_declared(
+    tmp_path: Path, small: dict[str, Dataset]
+) -> None:
+    """A reader would look up 99ACME in vain, and take the number for one of the left ventricle."""
+    path = tmp_path / "report.dcm"
+    dataset = built(path, further_report(small), small)
+    (group,) = (found for title, found in groups(dataset).items() if title.startswith("Further measurements: "))
+    assert float(named(group, "WINDOW")[0].MeasuredValueSequence[0].NumericValue) == 71.4
+    assert named(group, "WINDOW")[1].ConceptCodeSequence[0].CodeMeaning == "Good"
+    assert {item.ConceptCodeSequence[0].CodeMeaning for item in named(group, "363698007")} == {"Heart"}
+    assert [item.CodingSchemeDesignator for item in dataset.CodingSchemeIdentificationSequence] == [
+        "99ECHONODE", "99ACME",
+    ]  # fmt: skip
+    assert validators.iod_errors(path) == []
+
+
+@pytest.mark.slow
+def test_pixelmed_finds_no_error_in_a_number_of_unknown_concept(tmp_path: Path, small: dict[str, Dataset]) -> None:
+    path = tmp_path / "report.dcm"
+    built(path, further_report(small), small)
+    assert validators.sr_errors(path) == []
 
 
 def test_a_report_of_nothing_still_says_so(tmp_path: Path, small: dict[str, Dataset]) -> None:
