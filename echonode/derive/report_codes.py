@@ -56,8 +56,8 @@ COMMENT: Final = Code("121106", _DCM, "Comment")
 MODALITY: Final = Code("121139", _DCM, "Modality")
 ULTRASOUND: Final = Code("US", _DCM, "Ultrasound")
 OTHER_MODALITY: Final = Code("OT", _DCM, "Other")
-SEGMENTATION: Final = Code("SEG", _DCM, "Segmentation")
-MODALITIES: Final[Mapping[str, Code]] = {code.value: code for code in (ULTRASOUND, OTHER_MODALITY, SEGMENTATION)}
+MODALITIES: Final[Mapping[str, Code]] = {code.value: code for code in (ULTRASOUND, OTHER_MODALITY)}
+"""Those of CID 29 that our pictures have. It knows what acquires alone: a segmentation is told by its kind instead."""
 ROWS: Final = Code("110910", _DCM, "Pixel Data Rows")
 COLUMNS: Final = Code("110911", _DCM, "Pixel Data Columns")
 
