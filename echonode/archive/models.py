@@ -335,10 +335,21 @@ def _after(model: str, state: ModelState, event: ModelEvent) -> ModelState:
     try:
         return after(state, event)
     except IllegalTransition:
-        advice = "; register it first" if state in (ModelState.SHIPPED, ModelState.REMOVED) else ""
+        advice = _ADVICE.get((state, event), "")
         raise IllegalTransition(f"model {model} is {state}: it cannot be {_DONE[event]}{advice}") from None
 
 
+_ADVICE: Mapping[tuple[ModelState, ModelEvent], str] = {
+    **{
+        (state, event): "; register it first"
+        for state in (ModelState.SHIPPED, ModelState.REMOVED)
+        for event in (ModelEvent.SHADOW, ModelEvent.ACTIVATE)
+    },
+    **{
+        (state, ModelEvent.REMOVE): "; retire it first"
+        for state in (ModelState.SHIPPED, ModelState.SHADOW, ModelState.ACTIVE)
+    },
+}
 _DONE: Mapping[ModelEvent, str] = {
     ModelEvent.REGISTER: "registered",
     ModelEvent.ADOPT: "registered",

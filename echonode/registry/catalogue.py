@@ -59,6 +59,15 @@ class Catalogue:
             self._verified[folder] = known
         return known[1]
 
+    def folder(self, name: str) -> Path:
+        """Where `name` lies.
+
+        Raises:
+            NotFound: there is no such package.
+            PackageInvalid: it lies in two folders.
+        """
+        return self._folder(name)
+
     def _folder(self, name: str) -> Path:
         if not is_model_name(name):
             raise NotFound(f"{name[:80]!r} is no model name: lower-case letters, digits, dots, dashes, at most 63")

@@ -24,6 +24,8 @@ MANIFEST_BYTES = 1 << 20
 HEADER_BYTES = 8 << 20
 WEIGHTS_BYTES = 8 << 30
 TENSORS = 20_000
+DIMENSIONS = 16
+PROSE_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
 ITEM_BYTES = {
     "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
@@ -134,6 +136,8 @@ def verify(folder: Path) -> Package:
             raise PackageInvalid(f"{path}: a model package holds plain files only")
         if path.name not in listed and path.name != MANIFEST_FILE and path.suffix.lower() not in PROSE_SUFFIXES:
             raise PackageInvalid(f"{path}: is not listed in {MANIFEST_FILE}; a model package is data, never code")
+        if path.name not in listed and path.stat().st_size > PROSE_BYTES:
+            raise PackageInvalid(f"{path}: {path.stat().st_size} bytes of text, more than {PROSE_BYTES}")
     for weights in manifest.weights:
         path = folder / weights.file
         if not path.is_file():
@@ -166,7 +170,8 @@ def _begin(path: Path, name: str, entry: Any) -> int:
     try:
         begin, stop = entry["data_offsets"]
         numbers = [begin, stop, *entry["shape"]]
-        sound = entry["dtype"] in ITEM_BYTES and all(type(number) is int and number >= 0 for number in numbers)
+        known = entry["dtype"] in ITEM_BYTES and len(entry["shape"]) <= DIMENSIONS
+        sound = known and all(type(number) is int and number >= 0 for number in numbers)
     except (TypeError, KeyError, ValueError):
         sound = False
     if not sound:
