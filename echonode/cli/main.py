@@ -21,6 +21,7 @@ from echonode.cli import (
     quarantine,
     reference,
     reports,
+    reprocess,
     routes,
     run_group,
     self_check,
@@ -86,6 +87,7 @@ app.command("resume")(work.resume_command)
 app.add_typer(quarantine.app)
 app.command("refused")(study.refused_command)
 app.add_typer(models.app)
+app.command("reprocess")(reprocess.reprocess_command)
 app.add_typer(self_check.app)
 app.add_typer(data.app)
 app.command("train")(train.train_command)

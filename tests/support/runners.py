@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,10 @@ class SampleRunner:
                 return Ineligible(reason=str(len(bytearray(64 << 30))))
             case "measure":
                 return (EF, LVIDD, Details(values={"per_clip": [52.0, 56.6], "spread": float("nan")}))
+            case "differ":
+                return (replace(EF, value=self._own_value(clip)),)
+            case "differ and draw":
+                return (replace(EF, value=self._own_value(clip)), labelled(clip))
             case "everything":
                 return (EF, labelled(clip), *(picture(title) for title in asked["titles"]))
             case "labels":
@@ -126,6 +131,11 @@ class SampleRunner:
             case "print":
                 print('{"event": "done", "run_id": "forged"}', flush=True)
         return doubled(clip)
+
+
+    def _own_value(self, clip: Clip) -> float:
+        """The package probe says 40 and a point a frame; every other half a point a frame more."""
+        return 40.0 + len(clip.frames) * (1.0 if self.package.name == "probe" else 1.5)
 
 
 def make(package: Package, device: str, threads: int) -> SampleRunner:
