@@ -83,7 +83,8 @@ def read_or_refuse(
         own = {key: value for key, value in asked.items() if mode == "published" or key not in ("starts", "seed")}
         with progress_bar(source.name) as progress:
             results, details = read(loaded.runner, clip, {**own, "preparation": mode}, progress)
-        refusal = next((result for result in results if isinstance(result, Ineligible)), None)
+        # Beside other results a refusal is of a part: that there are outlines and no volumes, say.
+        refusal = results[0] if len(results) == 1 and isinstance(results[0], Ineligible) else None
         readings.append(
             Reading(
                 preparation=mode,

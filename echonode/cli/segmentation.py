@@ -217,7 +217,8 @@ def _read(
     for mode in modes:
         with progress_bar(source.name) as progress:
             results, details = loaded.tool("read")(loaded.runner, clip, {**parameters, "preparation": mode}, progress)
-        refusal = next((result for result in results if isinstance(result, Ineligible)), None)
+        # Beside other results a refusal is of a part: that there are outlines and no volumes, say.
+        refusal = results[0] if len(results) == 1 and isinstance(results[0], Ineligible) else None
         maps = [result for result in results if isinstance(result, LabelMap)]
         written = _write(maps[0], labels, f"{source.stem}-{mode}") if labels is not None and maps else []
         found.append(

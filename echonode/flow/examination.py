@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from echonode.core.codes import Code
-from echonode.core.results import Finding, Ineligible, LabelMap, Measurement, Result
+from echonode.core.results import Details, Finding, Ineligible, LabelMap, Measurement, Result
 from echonode.core.settings import SelfCheckSection
 from echonode.dicom.views import VIEWS
 
@@ -67,7 +67,10 @@ def examine(task: str, results: Iterable[Result], shown: Shown, limits: SelfChec
     given = list(results)
     refused = [Said(what="refused", says=each.reason) for each in given if isinstance(each, Ineligible)]
     examiner = EXAMINERS.get(task)
-    return refused or ([] if examiner is None else examiner(given, shown, limits))
+    if all(isinstance(each, Ineligible | Details) for each in given):
+        return refused
+    # Beside other results a refusal is of a part of the task: what was given is held against the truth all the same.
+    return [] if examiner is None else examiner(given, shown, limits)
 
 
 def compared(what: str, *, unit: str, measured: float, truth: float | None, limit: float | None) -> Said:

@@ -127,9 +127,9 @@ def _plot(
     if limits is not None:
         draw.rectangle((left, y(mean + half), right, y(mean - half)), fill=BAND)
     step = 10 if high - low <= 60 else 20
-    for percent in range(low, high + 1, step):
-        draw.line((left, y(percent), right, y(percent)), fill=DIM)
-        draw.text((left - 8, y(percent)), f"{percent:.0f}", fill=GREY, font=font, anchor="rm")
+    for level in range(low, high + 1, step):
+        draw.line((left, y(level), right, y(level)), fill=DIM)
+        draw.text((left - 8, y(level)), f"{level:.0f}", fill=GREY, font=font, anchor="rm")
     draw.text((EDGE, (top + bottom) / 2), "EF %", fill=GREY, font=font, anchor="lm")
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         place, value = left + share * (right - left), share * last
