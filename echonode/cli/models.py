@@ -7,23 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli import agreement, parity
+from echonode.cli import agreement, model_life, parity
 from echonode.cli.options import ConfigOption, JsonOption, NodeOption, configuration_of, existing
-from echonode.cli.screen import Column, complain, say, show_facts, show_json, show_rows
-from echonode.core.errors import BadInput, EchonodeError
+from echonode.cli.screen import Column, complain, moment, say, show_facts, show_json, show_rows
+from echonode.core.errors import BadInput, EchonodeError, PackageInvalid
 
 if TYPE_CHECKING:
     from echonode.registry.catalogue import Catalogue
 
-app = typer.Typer(name="models", help="Model packages: list, show, verify, import, parity.", no_args_is_help=True)
+app = typer.Typer(name="models", help="Model packages: list, show, register, promote, rollback, import.", no_args_is_help=True)
 app.command("parity")(parity.parity_command)
 app.command("agreement")(agreement.agreement_command)
+app.command("register")(model_life.register_command)
+app.command("promote")(model_life.promote_command)
+app.command("rollback")(model_life.rollback_command)
+app.command("retire")(model_life.retire_command)
+app.command("remove")(model_life.remove_command)
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the package.")]
 
 
 @app.command("list")
 def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False) -> None:
-    """Every package, with what it is for and whether it is sound."""
+    """Every package: how it stands, in which line and since when, what it is for, and whether its files are sound."""
     from echonode.cli.opened import opened_console
 
     with opened_console(config, node, silent=True) as console:
@@ -32,9 +37,11 @@ def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: 
         Column("model", "name"),
         Column("version", "version"),
         Column("task", "task"),
-        Column("title", "title"),
-        Column("trained on", "trained_on"),
         Column("state", "state"),
+        Column("line", "line"),
+        Column("since", lambda row: moment(row["since"])),
+        Column("trained on", "trained_on"),
+        Column("files", "files"),
     )
     show_rows(rows, columns, as_json=as_json, empty="no model packages")
 
@@ -43,7 +50,7 @@ def list_command(config: ConfigOption = None, node: NodeOption = None, as_json: 
 def show_command(
     name: ModelName, config: ConfigOption = None, node: NodeOption = None, as_json: JsonOption = False
 ) -> None:
-    """The manifest of one package, and its digest."""
+    """The manifest of one package, its digest, how it stands, its contract tests and its history."""
     from echonode.cli.opened import opened_console
 
     with opened_console(config, node, silent=True) as console:
@@ -51,27 +58,32 @@ def show_command(
     if as_json:
         show_json(content)
         return
-    show_facts([*_flat(content), ("card", "" if node else _card(Path(content["folder"])))])
+    history = content.pop("history")
+    show_facts([*_flat(content), ("card", "" if node or "folder" not in content else _card(Path(content["folder"])))])
+    if history:
+        model_life.show_history(history)
 
 
 @app.command("verify")
 def verify_command(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All when none is given.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="All when none is given.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Check manifest, digests and tensors of packages; exit code 1 when one is not sound."""
+    """Check manifest, digests and tensors of packages; exit code 2 when one is not sound."""
+    from echonode.registry.verify import verify
+
     catalogue = catalogue_of(config)
     wrong = 0
     for name in names or catalogue.names():
         try:
-            package = catalogue.get(name)
+            package = verify(Path(name)) if "/" in name else catalogue.get(name)
         except EchonodeError as error:
             wrong += 1
             complain(f"{name}: {error}")
         else:
             say(f"{name} {package.version}: sound, {len(package.weights)} weights files, digest {package.digest[:16]}")
     if wrong:
-        raise typer.Exit(1)
+        raise typer.Exit(PackageInvalid.exit_code)
 
 
 @app.command("import")

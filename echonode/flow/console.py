@@ -14,7 +14,7 @@ from echonode.archive.blobs import LocalBlobs
 from echonode.archive.pauses import PauseKind
 from echonode.core.attributes import ATTRIBUTES
 from echonode.core.configuration import Configuration
-from echonode.core.errors import BadInput, EchonodeError, NotFound
+from echonode.core.errors import BadInput, NotFound
 from echonode.core.identity import is_uid
 from echonode.core.query import Level, QueryRequest, Universal
 from echonode.core.states import WorkState
@@ -25,6 +25,7 @@ from echonode.flow import report_desk
 from echonode.flow.correct import resolve
 from echonode.flow.ingest import Ingest
 from echonode.flow.lines import Lines
+from echonode.flow.model_life import ModelLife
 from echonode.flow.quarantine import resubmit
 from echonode.flow.request import request
 from echonode.flow.route import explain
@@ -88,11 +89,28 @@ class Console(Protocol):
         ...
 
     def models(self) -> list[Row]:
-        """Every model package, and whether it is sound."""
+        """Every model package: how it stands, in which line, since when, and whether its files are sound."""
         ...
 
     def model(self, name: str) -> Row:
-        """The manifest of one package, and its digest."""
+        """The manifest of one package, its digest, how it stands, and its history."""
+        ...
+
+    def promote_model(self, model: str, *, active: bool, line: str = "", name: str, why: str, by: str) -> Row:
+        """Let a registered package run where routes name its line, or with `active` False look beside the one that runs;
+        `name` is who decides it."""
+        ...
+
+    def rollback_model(self, line: str, *, name: str, why: str, by: str) -> Row:
+        """What was active in a line before its last change is active again."""
+        ...
+
+    def retire_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """Take a package out of service."""
+        ...
+
+    def remove_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """Remove the folder of a package that neither runs nor looks."""
         ...
 
     def peers(self) -> Row:
@@ -196,6 +214,7 @@ class LocalConsole:
     ) -> None:
         self._configuration, self._archive, self._catalogue = configuration, archive, catalogue
         self._lines = Lines(archive, catalogue)
+        self._life = ModelLife(archive, catalogue, configuration.routes)
         self._ingest = ingest
 
     def work(self, *, kind: str = "", state: str = "", study: str = "", queue: str = "", limit: int = 50) -> list[Row]:
@@ -282,13 +301,32 @@ class LocalConsole:
 
     def models(self) -> list[Row]:
         """As Console.models."""
-        return [self._model_row(name) for name in self._catalogue.names()]
+        return self._life.rows()
 
     def model(self, name: str) -> Row:
         """As Console.model."""
+        stands = self._life.row(name)
+        if stands["history"] and name not in self._catalogue.names():
+            return {"name": name} | stands
         manifest, package = self._catalogue.manifest(name), self._catalogue.get(name)
         content = manifest.model_dump(mode="json") | {"evaluation": manifest.evaluation}
-        return content | {"digest": package.digest, "folder": str(package.folder)}
+        return content | {"digest": package.digest, "folder": str(package.folder)} | stands
+
+    def promote_model(self, model: str, *, active: bool, line: str = "", name: str, why: str, by: str) -> Row:
+        """As Console.promote_model."""
+        return self._life.promote(model, active=active, line=line, by=_person(name, by), why=why)
+
+    def rollback_model(self, line: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.rollback_model."""
+        return self._life.rollback(line, by=_person(name, by), why=why)
+
+    def retire_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.retire_model."""
+        return self._life.retire(model, by=_person(name, by), why=why)
+
+    def remove_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.remove_model."""
+        return self._life.remove(model, by=_person(name, by), why=why)
 
     def peers(self) -> Row:
         """As Console.peers."""
@@ -480,14 +518,10 @@ class LocalConsole:
             return {destination.name for destination in routes.destination}
         return set(self._lines.names()) | {route.model for route in routes.route}
 
-    def _model_row(self, name: str) -> Row:
-        row: Row = {"name": name, "version": "", "task": "", "title": "", "trained_on": "", "digest": ""}
-        try:
-            package = self._catalogue.get(name)
-        except EchonodeError as error:
-            return row | {"state": f"not usable: {error}"}
-        fields = ("version", "task", "title", "trained_on", "digest")
-        return row | {field: getattr(package, field) for field in fields} | {"state": "sound"}
+
+def _person(name: str, by: str) -> str:
+    """Who gave an order that somebody must answer for: the person, and through what; empty where nobody is named."""
+    return f"{name.strip()} ({by})" if name.strip() else ""
 
 
 def _kind(text: str) -> WorkKind | None:

@@ -86,8 +86,8 @@ class ModelLife:
         events = self._archive.models.events(model=name)
         if not events and name not in self._catalogue.names():
             self._catalogue.manifest(name)  # says what there is
-        stands = self._stands(name, standing)
-        return {**stands, "history": [event_row(each) for each in events]}
+        checks = next((dict(each.checks) for each in reversed(events) if each.checks), {})
+        return {**self._stands(name, standing), "checks": checks, "history": [event_row(each) for each in events]}
 
     def _row(self, name: str, standing: Standing, *, there: bool) -> Row:
         row: Row = {"name": name, "version": "", "task": "", "title": "", "trained_on": "", "digest": ""}

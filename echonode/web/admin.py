@@ -125,6 +125,10 @@ def _table(services: Services) -> list[tuple[str, str, Job, frozenset[str]]]:
         row("GET", "/routes/explain/{instance}", lambda console, asked: console.explain(_uid(asked["instance"]))),
         row("GET", "/models", lambda console, _asked: console.models()),
         row("GET", "/models/{name}", lambda console, asked: console.model(asked["name"])),
+        row("POST", "/models/{model}/promote", _promote, "active", "line", "name", "why"),
+        row("POST", "/models/{model}/retire", _model_order(LocalConsole.retire_model), "name", "why"),
+        row("POST", "/models/{model}/remove", _model_order(LocalConsole.remove_model), "name", "why"),
+        row("POST", "/lines/{line}/rollback", _model_order(LocalConsole.rollback_model, of="line"), "name", "why"),
         row("GET", "/peers", lambda console, _asked: console.peers()),
         row("GET", "/pauses", lambda console, _asked: console.pauses()),
         row("PUT", "/pauses/{kind}/{name}", _pause, "reason"),
@@ -254,6 +258,28 @@ def _correct(console: LocalConsole, asked: Asked) -> Any:
         reason=_needed(asked, "reason"),
         by=asked["by"],
     )
+
+
+def _promote(console: LocalConsole, asked: Asked) -> Any:
+    if not isinstance(asked.get("active"), bool):
+        raise BadInput("active is needed: true lets the model run, false lets it look")
+    return console.promote_model(
+        asked["model"],
+        active=asked["active"],
+        line=_text(asked, "line", ""),
+        name=_needed(asked, "name"),
+        why=_needed(asked, "why"),
+        by=asked["by"],
+    )
+
+
+def _model_order(order: Callable[..., Any], *, of: str = "model") -> Job:
+    """The job of an order about one model or line."""
+
+    def job(console: LocalConsole, asked: Asked) -> Any:
+        return order(console, asked[of], name=_needed(asked, "name"), why=_needed(asked, "why"), by=asked["by"])
+
+    return job
 
 
 def _share(asked: Asked, name: str) -> float | None:

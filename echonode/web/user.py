@@ -156,6 +156,23 @@ class RemoteConsole:
         """As Console.model."""
         return self._row("GET", f"models/{_segment(name)}")
 
+    def promote_model(self, model: str, *, active: bool, line: str = "", name: str, why: str, by: str) -> Row:
+        """As Console.promote_model."""
+        asked = {"active": active, "line": line, "name": name, "why": why}
+        return self._row("POST", f"models/{_segment(model)}/promote", asked)
+
+    def rollback_model(self, line: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.rollback_model."""
+        return self._row("POST", f"lines/{_segment(line)}/rollback", {"name": name, "why": why})
+
+    def retire_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.retire_model."""
+        return self._row("POST", f"models/{_segment(model)}/retire", {"name": name, "why": why})
+
+    def remove_model(self, model: str, *, name: str, why: str, by: str) -> Row:
+        """As Console.remove_model."""
+        return self._row("POST", f"models/{_segment(model)}/remove", {"name": name, "why": why})
+
     def peers(self) -> Row:
         """As Console.peers."""
         return self._row("GET", "peers")
