@@ -17,8 +17,9 @@ HEAVY = ("torch", "cv2", "av", "highdicom", "scipy")
         ("echonode.node, echonode.dimse.acceptor", ("torch", "highdicom")),
         ("echonode.node, echonode.flow.run, echonode.execution.local, echonode.dimse.sender", ("torch",)),
         ("echonode.node, echonode.core.task", ("torch",)),
+        ("echonode.sweeps, echonode.trainer, echonode.training_process", ("torch", "echonode.training.run")),
     ],
-    ids=["supervisor", "acceptor", "worker", "tasks"],
+    ids=["supervisor", "acceptor", "worker", "tasks", "trainings"],
 )
 def test_a_process_does_not_load_what_it_does_not_need(modules: str, without: tuple[str, ...]) -> None:
     """Each would cost a second of every start and hundreds of megabytes of every process."""
