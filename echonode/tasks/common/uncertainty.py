@@ -43,14 +43,19 @@ def limits_of(package: Package, *names: str) -> Limits | None:
     "EF limits of agreement" is the half width itself. Else it is 1.96 times "EF RMSE": the root mean square error holds
     the bias too, so these limits are those of a reading about which nothing else is known, never narrower than Bland
     and Altman's (Lancet 1986;1:307) about their bias. A mean absolute error alone gives none. What was not measured on
-    a locked test gives none.
+    a locked test gives none; of several locked tests the widest limits count.
     """
-    locked = {str(metric["name"]): metric for metric in package.metrics if metric.get("locked")}
     for name in names:
         for kind, factor, words in ((AGREEMENT, 1.0, AGREEMENT), (RMSE, NORMAL_95, f"{NORMAL_95} x {RMSE}")):
-            metric = locked.get(f"{name} {kind}".strip())
-            if metric is not None and math.isfinite(width := factor * float(metric["value"])) and width > 0:
-                return Limits(half_width=width, basis=f"95 % limits, {words} on {metric['on']}, locked")
+            wanted = f"{name} {kind}".strip()
+            tests = [metric for metric in package.metrics if metric.get("locked") and metric["name"] == wanted]
+            found = [
+                Limits(half_width=width, basis=f"95 % limits, {words} on {metric['on']}, locked")
+                for metric in tests
+                if math.isfinite(width := factor * float(metric["value"])) and width > 0
+            ]
+            if found:
+                return max(found, key=lambda limits: limits.half_width)
     return None
 
 

@@ -54,6 +54,14 @@ def test_the_first_name_that_was_measured_counts() -> None:
     assert found.half_width == pytest.approx(9.8)
 
 
+def test_of_several_locked_tests_the_widest_limits_count_whatever_their_order() -> None:
+    tests = (metric("EF RMSE", 5.0), metric("EF RMSE", 4.0))
+    for order in (tests, tests[::-1]):
+        found = limits_of(package(*order), "EF")
+        assert found is not None
+        assert found.half_width == pytest.approx(9.8)
+
+
 def test_limits_come_back_from_json_as_they_were() -> None:
     limits = Limits(half_width=7.9, basis="95 % limits, a test")
     assert limits_from(limits.plain()) == limits
