@@ -76,7 +76,7 @@ def report_command(
     """The report of each study, with everything that a node would make of it by its routes.toml; without a configuration
     by the shipped one. A file that cannot be read is named with the reason, and the exit code is then 2."""
     from echonode.cli.called import dicom_files
-    from echonode.cli.guard import asked_for_patients
+    from echonode.cli.guard import OPTION, asked_for_patients
     from echonode.cli.written import folder_for, write_whole
 
     quiet_logs()
@@ -96,6 +96,8 @@ def report_command(
             _make(study, site, executor, out, wanted, title=title, on_patients=asked_for_patients())
             if not printed:
                 _print(study, out / study.study_uid, again=number > 0)
+                if not asked_for_patients() and _kept_from_patients(study):
+                    say(f"Models that learned from simulated data alone stayed away: {OPTION} shows what they say")
     finally:
         executor.shutdown()
     if json_file is not None:
@@ -119,12 +121,12 @@ def _site(config: Path | None) -> Configuration:
 
 
 def _executor(site: Configuration, device: str) -> Executor:
-    from echonode.core.settings import ExecutionSection
     from echonode.core.task import installed_tasks
     from echonode.execution.inline import InlineExecutor
     from echonode.execution.slots import count_cuda_devices, slots_of
 
-    slot = slots_of(ExecutionSection(devices=(device,)))[0]
+    section = site.node.execution  # with its threads: they decide the last digits
+    slot = slots_of(section if device == "auto" else section.model_copy(update={"devices": (device,)}))[0]
     if slot.device.startswith("cuda:") and int(slot.device[5:]) >= (count := count_cuda_devices()):
         raise BadInput(f"--device {device}: torch finds {count} GPUs here")
     return InlineExecutor(tasks=installed_tasks(), limits=site.node.limits, device=slot.device, threads=slot.threads)
@@ -261,6 +263,11 @@ def _print(study: Study, folder: Path, *, again: bool) -> None:
         if uid in numbers:
             say(f"  loop {numbers[uid]}, {file}: {', '.join(made.get(uid, ())) or 'nothing was drawn'}")
     say(f"  of the study: {', '.join([*made.get('', ()), *_beside(folder)])}")
+
+
+def _kept_from_patients(study: Study) -> bool:
+    loops = study.report.loops if study.report is not None else ()
+    return any(refusal.code == "simulated" for loop in loops for refusal in loop.refusals)
 
 
 def _beside(folder: Path) -> list[str]:
