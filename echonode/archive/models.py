@@ -32,7 +32,7 @@ AUDITED: Mapping[ModelEvent, str] = {
 }
 """What the audit trail calls each order; a displacement is told with the order that caused it."""
 _M = MODEL_EVENT.c
-_COLUMNS = (
+_COLUMNS: tuple[Any, ...] = (
     _M.line, _M.model, _M.version, _M.digest, _M.event, _M.state, _M.displaced, _M.by, _M.why, _M.checks, _M.at,
 )  # fmt: skip
 
@@ -152,7 +152,7 @@ class Models:
             _after(package.name, state, ModelEvent.SHADOW)
             before = standing.shadow(line)
             if before is not None:
-                self._displace(connection, standing.newest[before], by=by, why=f"{package.name} looks instead")
+                self._displace(connection, standing.newest[before], by=by, why=f"{package.name} looks instead: {why}")
             return self._write(connection, package, line, ModelEvent.SHADOW, state, by=by, why=why)
 
     def promote_active(self, package: Package, *, line: str, base: Package | None, by: str, why: str) -> ModelRow:
@@ -162,7 +162,7 @@ class Models:
             standing = _locked(connection)
             state = _stated(standing, package)
             _after(package.name, state, ModelEvent.ACTIVATE)
-            displaced = self._step_down(connection, standing, line, base, by=by, instead=package.name)
+            displaced = self._step_down(connection, standing, line, base, by=by, why=why, instead=package.name)
             return self._write(
                 connection, package, line, ModelEvent.ACTIVATE, state, by=by, why=why, displaced=displaced
             )
@@ -185,7 +185,7 @@ class Models:
                 raise IllegalTransition(f"before the last change of line {line} the active model was {wanted}")
             state = _stated(standing, package)
             _after(package.name, state, ModelEvent.ROLLBACK)
-            displaced = self._step_down(connection, standing, line, None, by=by, instead=package.name)
+            displaced = self._step_down(connection, standing, line, None, by=by, why=why, instead=package.name)
             return self._write(
                 connection, package, line, ModelEvent.ROLLBACK, state, by=by, why=why, displaced=displaced
             )
@@ -206,12 +206,20 @@ class Models:
             return self._write(connection, package, line, event, standing.state(package.name), by=by, why=why)
 
     def _step_down(
-        self, connection: Connection, standing: Standing, line: str, base: Package | None, *, by: str, instead: str
+        self,
+        connection: Connection,
+        standing: Standing,
+        line: str,
+        base: Package | None,
+        *,
+        by: str,
+        why: str,
+        instead: str,
     ) -> str:
         """The name of the package that was active in `line`, which is retired; empty where there was none."""
         active = standing.active(line)
         known = standing.newest.get(active) if active is not None else None
-        why = f"{instead} runs instead"
+        why = f"{instead} runs instead: {why}"
         if known is not None:
             self._displace(connection, known, by=by, why=why)
             return known.model

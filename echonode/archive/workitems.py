@@ -237,12 +237,12 @@ class WorkStore:
         with self._database.reading() as connection:
             return [_item(row) for row in connection.execute(query)]
 
-    def waiting_queues(self, beginning: str) -> list[str]:
+    def waiting_queues(self, beginning: str) -> Sequence[str]:
         """Queues of runs that are scheduled, of those whose name begins so; sorted."""
         waiting = and_(_W.kind == WorkKind.RUN, _W.state == WorkState.SCHEDULED)
         query = select(_W.queue).distinct().where(waiting, _W.queue.startswith(beginning, autoescape=True))
         with self._database.reading() as connection:
-            return list(connection.execute(query.order_by(_W.queue)).scalars())
+            return [str(name) for name in connection.execute(query.order_by(_W.queue)).scalars()]
 
     def hold_study(self, connection: Connection, study_uid: str, reason: str) -> None:
         """Hold every open item of the study, and those to come, until `release_study`."""

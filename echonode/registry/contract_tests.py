@@ -246,17 +246,11 @@ def fault_of(result: Result, probe: Probe) -> str:
     """What is wrong with a result of that probe; empty when nothing is."""
     match result:
         case Measurement() | Finding():
-            if not result.concept.meaning.strip():
-                return "has no name"
             if probe.frames and any(not 0 <= frame < probe.frames for frame in result.frames):
                 return f"was read from a frame that the loop of {probe.frames} has not"
-            if isinstance(result, Measurement):
-                if not result.unit.value:
-                    return f"{result.concept.meaning} has no unit"
-                if result.uncertainty is not None and not (
-                    math.isfinite(result.uncertainty) and result.uncertainty >= 0
-                ):
-                    return f"{result.concept.meaning} has limits that are no number"
+            limits = result.uncertainty if isinstance(result, Measurement) else None
+            if limits is not None and not (math.isfinite(limits) and limits >= 0):
+                return f"{result.concept.meaning} has limits that are no number"
         case LabelMap():
             return _fault_of_labels(result, probe)
         case Loop():
