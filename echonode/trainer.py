@@ -36,6 +36,8 @@ class LocalTrainer:
     def start(self, work_id: str, arguments: Mapping[str, Any]) -> TrainingProcess:
         """Begin the run that the arguments name, or go on with the one that its folder holds.
 
+        The kernel ends the training with the thread that calls this: it must live as long as the process does.
+
         Raises:
             BadInput: the arguments are not those of a training.
             RunFailed: the process cannot be started.
