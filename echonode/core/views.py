@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from echonode.core.pattern_ways import MOST_WAYS, ways
 from echonode.core.settings import Section
 from echonode.core.view_codes import UNKNOWN_VIEW, VIEWS
 
@@ -18,6 +19,11 @@ def _pattern(text: str) -> str:
         raise ValueError(f"is no regular expression: {error}") from error
     if re.search(text, ""):
         raise ValueError("a pattern that fits an empty text fits everything")
+    if ways(text) > MOST_WAYS:
+        raise ValueError(
+            "could take hours on a text that nearly fits: no repetition inside a repetition, and at most two of * + {n,}; "
+            "a pattern is found anywhere, so .* at its beginning or end can go"
+        )
     return text
 
 

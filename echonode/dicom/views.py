@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from echonode.core.codes import Code
+from echonode.core.pattern_ways import LONGEST_TEXT
 from echonode.core.view_codes import UNKNOWN_VIEW, VIEWS
 from echonode.core.views import ViewRule, ViewsFile
 from echonode.dicom import elements
@@ -16,7 +17,6 @@ from echonode.dicom.private_elements import private_text
 __all__ = ["VIEWS", "ToldView", "told_view", "view_code", "view_named", "view_of"]
 
 HEADER, VIEWS_TOML = "header", "views.toml"
-_LONGEST_TEXT = 256  # what a pattern is tried on, at most
 
 _BY_CODE = {(code.value, code.scheme): name for name, code in VIEWS.items()}
 # SNOMED-RT identifiers that carts wrote before CID 12226 moved to SNOMED CT.
@@ -168,7 +168,7 @@ def _why(row: ViewRule, header: DataSet, calling_ae: str) -> str | None:
     if row.image_type is not None and not _folded(row.image_type) <= _folded(elements.texts(header, "ImageType")):
         return None
     for keyword, pattern in row.patterns:
-        value = elements.text(header, keyword)[:_LONGEST_TEXT]
+        value = elements.text(header, keyword)[:LONGEST_TEXT]
         if not re.search(pattern, value, re.IGNORECASE):
             return None
         told.append(f"{keyword} {value!r}")
@@ -179,7 +179,7 @@ def _why(row: ViewRule, header: DataSet, calling_ae: str) -> str | None:
         told.append(f"{hit[0]} {hit[1]!r}")
     if row.private is not None:
         label = row.private
-        value = private_text(header, group=label.group, creator=label.creator, element=label.element)[:_LONGEST_TEXT]
+        value = private_text(header, group=label.group, creator=label.creator, element=label.element)[:LONGEST_TEXT]
         if not value or not re.search(label.pattern, value, re.IGNORECASE):
             return None
         told.append(f"{label.creator} {value!r}")
@@ -188,7 +188,7 @@ def _why(row: ViewRule, header: DataSet, calling_ae: str) -> str | None:
 
 def _texts(header: DataSet) -> Iterable[tuple[str, str]]:
     for keyword in ("ViewName", "ProtocolName", "ImageComments", "SeriesDescription"):
-        value = elements.text(header, keyword)[:_LONGEST_TEXT]
+        value = elements.text(header, keyword)[:LONGEST_TEXT]
         if value:
             yield keyword, value
 

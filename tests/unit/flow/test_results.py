@@ -10,7 +10,7 @@ import pytest
 from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
 from echonode.core.results import Details, Embedding, Finding, Ineligible, LabelMap, Measurement
-from echonode.flow.results import details_of, kept_of, line_of, marks_of, objects_of, values_in_words
+from echonode.flow.results import SHORT, details_of, kept_of, line_of, marks_of, objects_of, values_in_words
 
 CENTIMETRE, NOTHING = Code("cm", "UCUM", "centimeter"), Code("1", "UCUM", "no units")
 LABELS = LabelMap(labels=np.zeros((1, 2, 2), np.uint8), frames=(0,), segments={})
@@ -68,3 +68,8 @@ def test_two_label_maps_of_one_run_are_a_fault_of_the_model(tmp_path: Any) -> No
     """They would have one name, and the second would be lost without a word."""
     with pytest.raises(RunFailed, match="more than one"):
         objects_of([LABELS, LABELS], None)  # type: ignore[arg-type]
+
+
+def test_single_planes_are_called_by_their_own_name() -> None:
+    """LOINC 79993-2 is of the four-chamber view, 79992-4 of the two-chamber view (PS3.16 CID 12300)."""
+    assert (SHORT["79993-2", "LN"], SHORT["79992-4", "LN"]) == ("EF A4C", "EF A2C")
