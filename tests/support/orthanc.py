@@ -38,6 +38,10 @@ class Orthanc:
             str(each["MainDicomTags"]["SOPInstanceUID"]): str(each["ID"]) for each in self.call("/instances?expand")
         }
 
+    def modalities(self) -> list[str]:
+        """The modality of every series."""
+        return [str(each["MainDicomTags"].get("Modality")) for each in self.call("/series?expand")]
+
     def fetch(self, folder: Path) -> dict[str, Path]:
         """Every stored object as a file, by SOP Instance UID."""
         folder.mkdir(parents=True, exist_ok=True)
