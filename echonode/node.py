@@ -154,13 +154,14 @@ def serve(configuration: Configuration) -> int:
     configure_logging(configuration.node.log, process="supervisor")
     refuse_strangers(configuration)
     slots_of(configuration.node.execution, cuda_devices=lambda: 0)
-    _warn_of_routes(configuration)
     with (
         _locked(configuration.root, NODE_LOCK, wait_seconds=PORT_SECONDS),
         _listening(configuration) as listener,
         _listening_web(configuration) as doors,
     ):
-        open_archive(configuration, migrate=True).close()
+        archive = open_archive(configuration, migrate=True)
+        _warn_of_routes(configuration, Lines(archive, open_catalogue(configuration)))
+        archive.close()
         make_node_key(configuration.root)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -364,8 +365,8 @@ def _announce(configuration: Configuration) -> None:
     LOG.info("ready", extra={"ae_title": node.ae_title, "host": node.host, "port": node.port, "pid": os.getpid()})
 
 
-def _warn_of_routes(configuration: Configuration) -> None:
-    catalogue, known = set(open_catalogue(configuration).names()), announced_tasks()
+def _warn_of_routes(configuration: Configuration, lines: Lines) -> None:
+    known = announced_tasks()
     for each in known.refused:
         LOG.warning(
             "an installed task is not used",
@@ -377,8 +378,11 @@ def _warn_of_routes(configuration: Configuration) -> None:
                 "a route names a task that is not there",
                 extra={"route": route.name, "task": route.task, "reason": known.why_not(route.task)},
             )
-        if not catalogue.intersection(route.models):
-            LOG.warning("a route names a model that is not there", extra={"route": route.name, "model": route.model})
+        if not any(lines.runs(model) for model in route.models):
+            LOG.warning(
+                "a route names a model that is not there, or that is not active",
+                extra={"route": route.name, "model": route.model},
+            )
     if not any(route.deliver_to for route in configuration.routes.route if route.enabled):
         LOG.warning("no route delivers anywhere: results stay on this node until routes.toml names a destination")
 

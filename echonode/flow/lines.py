@@ -59,6 +59,10 @@ class Lines:
         there = set(self._catalogue.names())
         return sorted(there | {line for line, model in self.standing().lines().items() if model in there})
 
+    def runs(self, line: str) -> bool:
+        """Whether a package that lies there is active in `line`; its files are not looked at."""
+        return self.standing().active(line) in self._catalogue.names()
+
     def get(self, line: str) -> Package:
         """The verified package that runs where routes name `line`; the name of an active package means that one.
 

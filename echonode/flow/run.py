@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from echonode.archive.archive import Archive
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import (
@@ -31,7 +33,7 @@ from echonode.core.routes import RoutesFile
 from echonode.core.settings import NodeSettings
 from echonode.core.states import WorkState
 from echonode.core.tally import Tally
-from echonode.core.work import WorkItem, WorkKind
+from echonode.core.work import WorkItem, WorkKind, WorkRequest
 from echonode.flow.conclusion import Conclusion, known, not_wanted, published, refused
 from echonode.flow.deliver import pause_after
 from echonode.flow.leases import Leases
@@ -91,8 +93,10 @@ class Runs:
 
     def _look(self) -> int:
         """Start one run of a model that only looks, while nobody waits for any other; how many were taken."""
-        paused = {pause.name for pause in self._archive.pauses.list() if pause.kind == "model"}
         waiting = self._archive.work.waiting_queues(SHADOW_QUEUE)
+        if not waiting:
+            return 0
+        paused = {pause.name for pause in self._archive.pauses.list() if pause.kind == "model"}
         for queue in (each for each in waiting if each.removeprefix(SHADOW_QUEUE) not in paused):
             if self._start(queue, 1):
                 return 1
@@ -155,7 +159,7 @@ class Runs:
                 package=prepared.package.folder,
                 source=Path(prepared.decoded.path),
                 spool=spool,
-                parameters=prepared.parameters,
+                parameters={**prepared.parameters, **_loop_of(prepared)},
                 facts=prepared.facts.as_dict(),
                 correlation_id=item.correlation_id,
             )
@@ -244,23 +248,14 @@ class Runs:
         deliveries = self._publisher.deliveries(item, objects)
         try:
             with self._archive.transaction() as connection:
-                self._archive.work.finish(item.id, owner=owner, outcome=outcome, conn=connection)
-                if conclusion.reading is not None:
-                    self._archive.readings.put(connection, conclusion.reading, shadow=conclusion.shadow)
-                self._archive.work.enqueue(connection, deliveries)
-                details = dict(outcome) | {"deliver_to": [each.queue for each in deliveries]}
-                self._audit(connection, item, conclusion.event, details)
-                if not conclusion.shadow:
-                    follow(
-                        self._archive,
-                        connection,
-                        item,
-                        conclusion,
-                        routes=self._routes,
-                        settings=self._settings,
-                        installed=self._lines.names,
-                        shadows=self._lines.shadows,
-                    )
+                wrong = self._of_the_wrong_patient(connection, item, conclusion)
+                if not wrong:
+                    self._write_end(connection, item, conclusion, deliveries)
+            if wrong:  # it runs once more, and its objects are others
+                self._leases.drop(item.id)
+                self._archive.work.release(item.id, owner=owner)
+                self.changed.set()
+                return
         except IllegalTransition as error:  # canceled or reaped meanwhile: whoever has it now will end it
             LOG.warning("a run was not ours to end", extra=_named(item) | {"reason": str(error)})
         else:
@@ -270,6 +265,38 @@ class Runs:
         LOG.info(
             conclusion.event, extra=_named(item) | {"result": outcome["result"], "reason": outcome.get("reason", "")}
         )
+
+    def _of_the_wrong_patient(self, connection: Connection, item: WorkItem, conclusion: Conclusion) -> bool:
+        """Whether objects were made under an identity that was corrected meanwhile; they are taken back, and went nowhere."""
+        made = conclusion.reading.objects if conclusion.reading is not None else ()
+        now = self._archive.studies.revision(connection, item.study_uid) if made else 0
+        wrong = [each.sop_instance_uid for each in made if each.revision != now]
+        if wrong:
+            reason = "the patient was corrected while it was being made"
+            self._archive.withdrawals.hide(connection, wrong, reason=reason)
+            LOG.info(reason, extra=_named(item))
+        return bool(wrong)
+
+    def _write_end(
+        self, connection: Connection, item: WorkItem, conclusion: Conclusion, deliveries: Sequence[WorkRequest]
+    ) -> None:
+        self._archive.work.finish(item.id, owner=self._leases.owner, outcome=conclusion.outcome, conn=connection)
+        if conclusion.reading is not None:
+            self._archive.readings.put(connection, conclusion.reading, shadow=conclusion.shadow)
+        self._archive.work.enqueue(connection, deliveries)
+        details = dict(conclusion.outcome) | {"deliver_to": [each.queue for each in deliveries]}
+        self._audit(connection, item, conclusion.event, details)
+        if not conclusion.shadow:
+            follow(
+                self._archive,
+                connection,
+                item,
+                conclusion,
+                routes=self._routes,
+                settings=self._settings,
+                installed=self._lines.names,
+                shadows=self._lines.shadows,
+            )
 
     def _failed(self, item: WorkItem, error: Exception) -> None:
         reason = str(error) if isinstance(error, EchonodeError) else f"{type(error).__name__}: {error}"
@@ -330,6 +357,11 @@ class Runs:
 def _uncounted(item: WorkItem) -> bool:
     """Whether nobody waits for it: numbers of the node tell of patients alone."""
     return bool(item.payload.get("self_check") or item.payload.get(SHADOW))
+
+
+def _loop_of(prepared: Prepared) -> dict[str, str]:
+    """Who starts from a label map is told which loop it was made of: the map itself knows nothing of the sector."""
+    return {} if prepared.decoded is prepared.source else {"loop": prepared.source.path}
 
 
 def _named(item: WorkItem) -> dict[str, Any]:

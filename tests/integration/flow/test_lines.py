@@ -14,6 +14,7 @@ from echonode.core.model_states import ModelState
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
 from echonode.flow.lines import Lines
+from echonode.flow.objects import set_view
 from echonode.flow.request import request
 from echonode.registry.verify import verify
 from tests.support.bench import ROUTES, Bench
@@ -54,7 +55,9 @@ def test_a_promotion_is_seen_by_the_next_run_and_taken_back_by_a_rollback(bench:
     bench.archive.models.rollback(bench.catalogue.get("probe"), line="probe", **SAID)
     bench.receive(loop_dataset())
     bench.run_all()
-    ran = [reading.model for item in runs(bench) for reading in bench.archive.readings.of_instance(item.sop_instance_uid)]
+    ran = [
+        reading.model for item in runs(bench) for reading in bench.archive.readings.of_instance(item.sop_instance_uid)
+    ]
     assert ran == ["probe", "second", "probe"]
     assert [item.queue for item in runs(bench)] == ["probe"] * 3
     assert [item.outcome.get("model") for item in runs(bench)] == [None, "second", None]
@@ -74,7 +77,9 @@ def test_a_shadow_looks_and_nothing_else(bench: Bench, opened: Callable[..., Ben
     assert len(bench.destination.received) == 1
     (kept,) = bench.archive.readings.of_model("looker")
     assert (kept.model, kept.objects) == ("looker", ())
-    assert [each.model for each in bench.archive.readings.of_instance(kept.sop_instance_uid, current=False)] == ["probe"]
+    assert [each.model for each in bench.archive.readings.of_instance(kept.sop_instance_uid, current=False)] == [
+        "probe"
+    ]
     assert [row.event for row in bench.archive.audit.latest(50) if row.event.startswith("shadow")] == ["shadow read"]
 
 
@@ -129,7 +134,9 @@ def test_a_shadow_that_was_retired_meanwhile_does_not_look(bench: Bench) -> None
 
 def test_a_reading_of_a_shadow_never_stands_in_for_a_real_one(opened: Callable[..., Bench]) -> None:
     # the shadow made no label map: when it is promoted, the loop must really be done
-    bench = opened(routes={**ROUTES, "route": [{**ROUTES["route"][0], "parameters": {"do": "everything", "titles": []}}]})
+    bench = opened(
+        routes={**ROUTES, "route": [{**ROUTES["route"][0], "parameters": {"do": "everything", "titles": []}}]}
+    )
     register(bench, "looker")
     shadow(bench, "looker")
     bench.receive(loop_dataset())
@@ -214,3 +221,51 @@ def test_an_attempt_that_was_cut_short_ends_with_the_package_that_it_began_with(
 def test_states_of_packages_that_nobody_spoke_of(bench: Bench) -> None:
     assert bench.archive.models.state("probe") is ModelState.SHIPPED
     assert Path(Lines(bench.archive, bench.catalogue).get("probe").folder).name == "probe"
+
+
+def test_a_run_that_is_under_way_ends_with_the_package_that_it_began_with(
+    opened: Callable[..., Bench], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    parameters = {"do": "wait", "until": str(gate)}
+    bench = opened(routes={**ROUTES, "route": [{**ROUTES["route"][0], "parameters": parameters}]})
+    register(bench, "second")
+    bench.receive(loop_dataset())
+    bench.runs.step()
+    activate(bench, "second")
+    gate.touch()
+    wait_until(lambda: bench.runs.in_hand == 0, "the run to end")
+    bench.receive(loop_dataset())
+    bench.run_all()
+    ran = [bench.archive.readings.of_instance(item.sop_instance_uid)[0].model for item in runs(bench)]
+    assert ran == ["probe", "second"]
+
+
+def test_a_paused_shadow_does_not_look(bench: Bench) -> None:
+    register(bench, "looker")
+    shadow(bench, "looker")
+    bench.archive.pauses.pause("model", "looker", by="Ada", reason="too warm")
+    bench.receive(loop_dataset())
+    bench.run_all()
+    assert [item.state for item in runs(bench, looking=True)] == [WorkState.SCHEDULED]
+    bench.archive.pauses.resume("model", "looker", by="Ada")
+    bench.run_all()
+    assert [item.state for item in runs(bench, looking=True)] == [WorkState.COMPLETED]
+
+
+def test_a_new_view_is_looked_at_anew_by_the_shadow_too(opened: Callable[..., Bench]) -> None:
+    bench = opened(routes=MEASURE)
+    register(bench, "looker")
+    shadow(bench, "looker")
+    uid = bench.receive(loop_dataset()).sop_instance_uid
+    bench.run_all()
+    lines = Lines(bench.archive, bench.catalogue)
+    set_view(
+        bench.archive, uid, "A4C", routes=bench.routes, settings=bench.settings, installed=lines.names(),
+        shadows=lines.shadows(), by="Ada",
+    )  # fmt: skip
+    bench.run_all()
+    assert [item.state for item in runs(bench, looking=True)] == [WorkState.COMPLETED] * 2
+    (newest,) = bench.archive.readings.of_model("looker")
+    assert newest.view == "A4C"
+    assert [each.model for each in bench.archive.readings.of_instance(uid)] == ["probe"]
