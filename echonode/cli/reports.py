@@ -158,7 +158,8 @@ def _say_taken(told: Mapping[str, Any]) -> None:
     count, before = len(told["withdrawn"]), told["before"]
     say(f"{count} result{'' if count == 1 else 's'} withdrawn" + (f", {before} had been before" if before else ""))
     if told["deliveries_canceled"]:
-        say(f"{told['deliveries_canceled']} deliveries canceled")
+        canceled = told["deliveries_canceled"]
+        say(f"{canceled} deliver{'y' if canceled == 1 else 'ies'} canceled")
     if told["note_to"]:
         say(f"a rejection note goes to {', '.join(told['note_to'])}")
 
