@@ -103,6 +103,11 @@ class Studies:
         )
         return int(connection.execute(select(STUDY.c.revision).where(STUDY.c.study_uid == study_uid)).scalar_one())
 
+    def revision(self, connection: Connection, study_uid: str) -> int:
+        """How often its patient was corrected, 0 for no study; no correction is made until the transaction has ended."""
+        query = select(STUDY.c.revision).where(STUDY.c.study_uid == study_uid).with_for_update()
+        return int(connection.execute(query).scalar() or 0)
+
     def settle_now(self, connection: Connection, study_uid: str) -> None:
         """The study counts as complete, and a report of it is due."""
         connection.execute(

@@ -267,6 +267,9 @@ class Reporting:
             "state": str(kept.state),
         }
         with self._archive.transaction() as connection:
+            wrong = self._archive.studies.revision(connection, kept.study_uid) != kept.revision
+            if wrong:
+                self._take_back(connection, kept, [each.sop_instance_uid for each, _unit in published])
             extra = [KeptObject(sop_instance_uid=each.sop_instance_uid, kind=each.kind) for each, _unit in objects]
             if self._archive.reports.stands(connection, kept.sop_instance_uid, objects=extra):
                 self._archive.reports.supersede(connection, replaced)
@@ -282,9 +285,20 @@ class Reporting:
                 self._audit(connection, item, "report made", kept.sop_instance_uid, details)
             else:
                 outcome = {"result": "nothing", "reason": "the report was withdrawn while it was being written"}
-            if finish:
+            if finish and not wrong:
                 self._archive.work.finish(item.id, owner=self._leases.owner, outcome=outcome, conn=connection)
+        if wrong:
+            LOG.info("the patient was corrected while the report was being written", extra={"workitem": item.id})
+            if finish:  # it is written once more, under the name that is right
+                self._archive.work.release(item.id, owner=self._leases.owner)
+            return
         LOG.info("report made", extra={"workitem": item.id, "state": str(kept.state), "objects": len(published)})
+
+    def _take_back(self, connection: Connection, kept: KeptReport, uids: Sequence[str]) -> None:
+        """What was written under an identity that has been corrected since: it has gone nowhere yet."""
+        self._archive.withdrawals.hide(connection, uids, reason="the patient was corrected while it was being made")
+        self._archive.reports.withdraw(connection, [kept.sop_instance_uid])
+        self._archive.reports.allow_again(connection, kept.study_uid, uids={kept.sop_instance_uid})
 
     def _further(
         self, report: StudyReport, study: StudyState, item: WorkItem
