@@ -20,6 +20,7 @@ from echonode.core.errors import BadInput, EchonodeError
 
 if TYPE_CHECKING:
     from echonode.cli.loaded import Loaded
+    from echonode.core.clip import Clip
 
 SEGMENTATION = "segmentation"
 
@@ -102,10 +103,19 @@ def _of_loop(
     asked = {"phase": phase, **parameters, "input": label_map["sop_instance_uid"]}
     started = read_label_map(Path(label_map["file"]), limits=limits, phase=phase)
     with progress_bar(source.name) as progress:
-        (given,) = synthesis.runner.run([started], [asked], progress)
+        (given,) = synthesis.runner.run([started], [{**asked, "loop": _seen_as(clip, view)}], progress)
     if reason := _reason(given):
         raise BadInput(reason)
     return [label_map, *pictures.write(source, given, asked)]
+
+
+def _seen_as(clip: Clip, view: str | None) -> Clip:
+    """The loop with the view that the user says it shows, where its header tells none."""
+    from dataclasses import replace
+
+    from echonode.dicom.views import view_code
+
+    return replace(clip, view=view_code(view)) if view is not None and clip.view is None else clip
 
 
 def _reason(results: Sequence[Any]) -> str:

@@ -24,6 +24,8 @@ from echonode.registry.catalogue import Catalogue
 
 PATIENT = ("age_years", "sex", "height_m", "weight_kg", "transesophageal")
 """Facts of the patient and the examination that a runner finds under `patient` among its parameters."""
+LOOP = "loop"
+"""Parameter of a run that starts from a label map: the path of the loop that it was made of; its clip for the runner."""
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"})
 
 
@@ -49,6 +51,7 @@ def run_batch(
 
     A runner finds the run's own folder as `spool` among its parameters, for arrays that should not be in memory, and
     what the facts tell of the patient as `species` and `patient`; a parameter that was asked for stands above them.
+    Of a label map it finds the clip of the loop as `loop`.
 
     Raises:
         RunFailed: the runner gave another number of results than it was given clips.
@@ -58,18 +61,20 @@ def run_batch(
     def told(done: int, total: int) -> None:
         progress(done, total)
 
-    decoded: list[Clip | Ineligible] = [_decode(request, limits) for request in requests]
+    decoded: list[Clip | Ineligible] = []
+    parameters: list[dict[str, Any]] = []
+    for request in requests:
+        clip, loop = _decode(request, limits), _loop(request, limits)
+        decoded.append(loop if isinstance(loop, Ineligible) else clip)
+        if isinstance(decoded[-1], Clip):
+            given = request.parameters if loop is None else {**request.parameters, LOOP: loop}
+            parameters.append({**told_by(request.facts), **given, "spool": str(request.spool)})
     clips = [clip for clip in decoded if isinstance(clip, Clip)]
-    parameters = [
-        {**told_by(request.facts), **request.parameters, "spool": str(request.spool)}
-        for request, clip in zip(requests, decoded, strict=True)
-        if isinstance(clip, Clip)
-    ]
     results = runner.run(clips, parameters, told) if clips else []
     if len(results) != len(clips):
         raise RunFailed(f"the runner gave {len(results)} results for {len(clips)} clips", transient=False)
-    given = iter(results)
-    return [next(given) if isinstance(clip, Clip) else (clip,) for clip in decoded]
+    answers = iter(results)
+    return [next(answers) if isinstance(clip, Clip) else (clip,) for clip in decoded]
 
 
 def told_by(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +102,17 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500] or "no further word"
+
+
+def _loop(request: RunRequest, limits: LimitsSection) -> Clip | Ineligible | None:
+    """The loop behind a label map, with the view of the facts; None where the run starts from no label map."""
+    if LOOP not in request.parameters:
+        return None
+    try:
+        clip = read_clip(Path(request.parameters[LOOP]), limits=limits)
+    except BadInput as error:
+        return Ineligible(reason=_one_line(error), code="undecodable")
+    return replace(clip, view=view_code(request.facts["view"])) if "view" in request.facts else clip
 
 
 def _decode(request: RunRequest, limits: LimitsSection) -> Clip | Ineligible:

@@ -16,11 +16,13 @@ from echonode.core.errors import BadInput, PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Picture, Result
 from echonode.core.task import Progress
-from echonode.tasks.common.camus import SECTOR_CODES
+from echonode.core.view_codes import name_of
+from echonode.tasks.common.camus import SECTOR_CODES, sector_codes
 from echonode.tasks.common.checkpoint import load_weights, outline, shapes_of
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.inputs import whole_of
 from echonode.tasks.common.reading import silent
+from echonode.tasks.common.sector import find_scene
 from echonode.tasks.synthesis.blocks import Labels
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
 from echonode.tasks.synthesis.marking import marked
@@ -34,6 +36,9 @@ ROLE: Final = "denoiser"
 TITLE: Final = "Synthetic echo: research use only, not a patient image"
 PRECISIONS: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LARGEST_SEED: Final = 2**63 - 1
+SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+PLANES: Final = {"A4C": "4CH", "A2C": "2CH"}
+"""What CAMUS calls the views that it has."""
 
 
 def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
@@ -84,7 +89,8 @@ class SynthesisRunner:
     """A Runner: a label map in, a synthetic picture out.
 
     Parameters: `seed` (0); `number`, which picture of this map it is (0); `sampler`, `steps` or `respacing`, `eta`,
-    `guidance` (the package's); `marked` (True): whether the picture carries its marking.
+    `guidance` (the package's); `marked` (True): whether the picture carries its marking. A segmentation, whose codes are
+    those of CAMUS, needs `loop`, the clip that it was made of, which tells sector and view, and `phase`, ED or ES.
     """
 
     def __init__(
@@ -164,11 +170,34 @@ class SynthesisRunner:
             base = whole_of(parameters, "seed", 0, least=0, most=LARGEST_SEED) or 0
             number = whole_of(parameters, "number", 0, least=0, most=1_000_000) or 0
             seed = image_seed(base, name=clip.source.name, number=number)
-            (picture,) = self.sampled([clip.frames[0, :, :, 0]], seeds=[seed], asked=asked, progress=silent)
+            labels, view = self._told(clip, parameters)
+            (picture,) = self.sampled([labels], seeds=[seed], asked=asked, progress=silent, views=[view])
         except BadInput as error:
             return Ineligible(reason=str(error), code="parameters")
         shown = picture if parameters.get("marked") is False else marked(picture)
         return Picture(pixels=shown, title=TITLE, synthetic=True)
+
+    def _told(self, clip: Clip, parameters: Mapping[str, Any]) -> tuple[NDArray[np.uint8], str | None]:
+        """The map in sector codes, and its view and phase (4CH_ED) where they are known.
+
+        Raises:
+            BadInput: a segmentation without its loop, or of another view than the network makes.
+        """
+        labels = clip.frames[0, :, :, 0]
+        if clip.source.sop_class_uid != SEGMENTATION_STORAGE:
+            return labels, None
+        loop = parameters.get("loop")
+        if not isinstance(loop, Clip):
+            raise BadInput("the label map of a loop says nothing of the sector: the loop itself is needed")
+        if loop.frames.shape[1:3] != labels.shape:
+            raise BadInput(f"a loop of {loop.frames.shape[1:3]} cannot tell the sector of labels of {labels.shape}")
+        plane = PLANES.get(name_of(loop.view) or "") if loop.view is not None else None
+        view = f"{plane}_{parameters.get('phase', 'ED')}" if plane is not None else None
+        if self.view and view is not None and view != self.view:
+            raise BadInput(f"the network makes {self.view}; this is {view}")
+        scene = find_scene(loop.frames, loop.regions)
+        moving = scene.sector if scene is not None else (loop.frames.max(axis=0) > 0).any(axis=2)
+        return sector_codes(labels, moving | (labels > 0)), view
 
 
 def _codes(labels: ArrayLike) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from PIL import Image
 from echonode.core.clip import Clip, SourceIdentity
 from echonode.core.errors import BadInput
 from echonode.core.results import Ineligible, Picture
+from echonode.core.view_codes import VIEWS
 from echonode.tasks.common.sector_rule import label_map
 from echonode.tasks.synthesis.marking import marked
 from echonode.tasks.synthesis.net import SdmUnet
@@ -164,3 +165,44 @@ def test_the_runner_gives_a_marked_synthetic_picture_or_a_reason(runner: Synthes
     reasons = [result.reason for result in results[1:] if isinstance(result, Ineligible)]
     assert len(reasons) == 4
     assert "without dropped labels" in reasons[0]
+
+
+def _of_a_loop(labels: np.ndarray) -> tuple[Clip, Clip]:
+    """A label map as the node reads it back, and the loop behind it: something moves in a square around the heart."""
+    seen = np.zeros((4, *labels.shape, 1), np.uint8)
+    seen[:, 12:-12, 12:-12, 0] = np.random.default_rng(3).integers(
+        0, 255, (4, labels.shape[0] - 24, labels.shape[1] - 24)
+    )
+    segmentation = SourceIdentity(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", name="2.25.7")
+    label_map = Clip(frames=labels[None, :, :, None], times_ms=np.array([2.0]), source=segmentation, timed=False)
+    return label_map, Clip(frames=seen, times_ms=np.arange(4) * 30.0, view=VIEWS["A4C"])
+
+
+def test_a_segmentation_is_read_in_the_codes_of_the_network(runner: SynthesisRunner) -> None:
+    """Codes of CAMUS taken for sector codes would make the myocardium of each heart a piece of tissue outside it."""
+    labels = np.zeros((64, 64), np.uint8)
+    labels[20:44, 20:44] = 2
+    labels[26:38, 26:38] = 1
+    started, loop = _of_a_loop(labels)
+    given: list[np.ndarray] = []
+    sampled = runner.sampled
+
+    def seen(maps: Any, **options: Any) -> Any:
+        given.extend(maps)
+        return sampled(maps, **options)
+
+    runner.sampled = seen  # type: ignore[method-assign]
+    ((picture,),) = runner.run([started], [{**STEPS, "loop": loop, "phase": "ED"}], _silent)
+    assert isinstance(picture, Picture)
+    (codes,) = given
+    assert (codes[30, 30], codes[21, 21], codes[16, 16], codes[0, 0]) == (1, 3, 2, 0)
+
+
+def test_a_segmentation_without_its_loop_or_of_another_view_is_refused(runner: SynthesisRunner) -> None:
+    started, loop = _of_a_loop(np.ones((48, 48), np.uint8))
+    ((without,),) = runner.run([started], [dict(STEPS)], _silent)
+    assert isinstance(without, Ineligible)
+    assert "the loop itself is needed" in without.reason
+    ((other,),) = runner.run([started], [{**STEPS, "loop": loop, "phase": "ES"}], _silent)
+    assert isinstance(other, Ineligible)
+    assert "the network makes 4CH_ED; this is 4CH_ES" in other.reason
