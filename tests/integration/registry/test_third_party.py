@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -21,14 +22,12 @@ from pydicom.dataset import Dataset
 
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
-from echonode.phantom.cohort import Cohort
-from echonode.phantom.writing import write_study
 from tests.support.live import LiveNode, Pacs, send
 from tests.support.loops import ULTRASOUND_MULTIFRAME, loop_dataset
 from tests.support.waiting import wait_until
 
 LONG = 240.0
-EXAMPLE = Path("tests/support/third_party")
+EXAMPLE, GUIDE = Path("tests/support/third_party"), Path("docs/own-task.md")
 CAPTURES = {"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.4"}
 WHO = ["--by", "Ada", "--why", "the gain of two rooms differs"]
 ENDED = (WorkState.COMPLETED, WorkState.CANCELED)
@@ -36,18 +35,36 @@ ENDED = (WorkState.COMPLETED, WorkState.CANCELED)
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where the package is installed; `echonode` runs a command there."""
+    """Where the package is installed, and the folder that its author works in; `echonode` runs a command there."""
 
-    folder: Path
+    packages: Path
+    work: Path
 
-    def environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.folder)}
+    def environment(self, config: Path | None = None) -> dict[str, str]:
+        known = {} if config is None else {"ECHONODE_CONFIG": str(config)}
+        return os.environ | {"PYTHONPATH": str(self.packages)} | known
 
-    def echonode(self, *words: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+    def echonode(self, *words: str, config: Path | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "echonode"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.environment(), timeout=LONG)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=self.environment(config), cwd=self.work, timeout=LONG
+        )
         assert (done.returncode == 0) is ok, (words, done.stdout[-2000:], done.stderr[-2000:])
         return done
+
+
+def blocks(checkout: Path, language: str) -> list[str]:
+    """The code blocks of the guide in one language."""
+    text = (checkout / GUIDE).read_text()
+    return [code for kind, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if kind == language]
+
+
+def commands(checkout: Path, *first: str) -> list[list[str]]:
+    """The echonode commands of the guide, in order, that begin with one of these words."""
+    lines = [line for block in blocks(checkout, "") for line in block.splitlines() if line.startswith("echonode ")]
+    assert len(lines) == 9, "a command of the guide that nobody types here"
+    typed = [shlex.split(line)[1:] for line in lines]
+    return [words for words in typed if words[0] in first]
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +77,20 @@ def site(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Site:
         [sys.executable, "-m", "pip", "install", "-q", *offline, "--target", str(folder / "packages"), str(source)],
         check=True, capture_output=True, timeout=LONG,
     )  # fmt: skip
-    return Site(folder=folder / "packages")
+    (folder / "work").mkdir()
+    return Site(packages=folder / "packages", work=folder / "work")
 
 
 @pytest.fixture(scope="module")
-def package(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `echonode train gain` publishes, in seconds, from eleven small simulated studies."""
-    folder = tmp_path_factory.mktemp("gain")
-    site.echonode(
-        "train", "gain", "--data", "phantom:8@71", "--test-data", "phantom:3@900", "--out", str(folder / "run"),
-        "--threads", "1", "--set", "loops=2", "--name", "gain-1", "--models", str(folder / "built"),
-    )  # fmt: skip
-    return folder / "built" / "gain-1"
+def package(site: Site, checkout: Path) -> Path:
+    """What the guide trains, in seconds, from eleven small simulated studies, and measures on three others."""
+    for words in commands(checkout, "train"):
+        assert "gain-1" in site.echonode(*words).stdout
+    for words in commands(checkout, "evaluate"):
+        (measured,) = json.loads(site.echonode(*words, "--json", "-").stdout)["metrics"]["gain-1"]
+        assert measured["name"] == "grey level MAE"
+        assert measured["value"] < 10
+    return site.work / "built" / "gain-1"
 
 
 @pytest.fixture
@@ -113,13 +132,6 @@ def route(name: str, *, task: str, model: str) -> str:
     return f'[[route]]\nname = "{name}"\ntask = "{task}"\nmodel = "{model}"\nwhen = {{mode = ["2d"]}}\n'
 
 
-def simulated_loops(folder: Path) -> list[Dataset]:
-    """The loops of a small simulated study that nothing was learned from, as a scanner sends them."""
-    write_study(Cohort.parse("phantom:1@4242/quick")[0], folder, labels=False, scale=0.3)
-    found = [dcmread(path) for path in sorted(folder.glob("*.dcm"))]
-    return [each for each in found if each.SOPClassUID == ULTRASOUND_MULTIFRAME]
-
-
 def items(node: LiveNode, kind: WorkKind) -> list[WorkItem]:
     with node.archive() as archive:
         return archive.work.list(kind=kind)
@@ -155,20 +167,31 @@ def loads(pid: int, library: str) -> bool:
 
 @pytest.mark.slow
 def test_a_task_of_another_package_comes_back_into_the_study(
-    node: LiveNode, pacs: Pacs, site: Site, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: LiveNode,
+    pacs: Pacs,
+    site: Site,
+    package: Path,
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(site.folder))
-    configure(node, tmp_path / "models", routes=route("gain", task="gain", model="gain"))
+    """The guide from its first route to the report, as it is typed."""
+    monkeypatch.setenv("PYTHONPATH", str(site.packages))
+    (route_of_guide,) = (block for block in blocks(checkout, "toml") if "[[route]]" in block)
+    configure(node, tmp_path / "models", routes=route_of_guide)
     node.start()
-    config = ["--config", str(node.config)]
-    told = site.echonode("models", "register", str(package), *WHO, *config).stdout
+    register, promote, show = commands(checkout, "models")
+    told = site.echonode(*register, config=node.config).stdout
     assert "gain-1 1 is candidate" in told, told
     assert "deterministic" in told
-    promoted = json.loads(site.echonode("models", "promote", "gain-1", "--active", *WHO, *config, "--json").stdout)
-    assert (promoted["model"], promoted["line"], promoted["state"]) == ("gain-1", "gain", "active")
+    assert "gain-1 1 is active in line gain; routes: gain" in site.echonode(*promote, config=node.config).stdout
+    assert "gain differs between our rooms" in site.echonode(*show, config=node.config).stdout
 
-    loops = simulated_loops(tmp_path / "study")
-    assert send(node.port, *loops) == [0x0000] * len(loops)
+    for words in commands(checkout, "simulate", "send"):
+        address = f"ECHONODE@127.0.0.1:{node.port}"
+        site.echonode(*[word.replace("ECHONODE@127.0.0.1:11112", address) for word in words], config=node.config)
+    sent = [dcmread(path, stop_before_pixels=True) for path in sorted((site.work / "study").rglob("*.dcm"))]
+    loops = [each for each in sent if each.SOPClassUID == ULTRASOUND_MULTIFRAME]
     study = str(loops[0].StudyInstanceUID)
     runs = ended(node, WorkKind.RUN, len(loops))
     assert [item.outcome.get("result") for item in runs] == ["published"] * len(loops), [item.outcome for item in runs]
@@ -202,24 +225,33 @@ def test_a_task_of_another_package_comes_back_into_the_study(
     spread = max(greys.values()) - min(greys.values())
     assert float(apart.MeasuredValueSequence[0].NumericValue) == pytest.approx(spread, abs=0.1)
     assert "99ECHOGAIN" in {item.CodingSchemeDesignator for item in report.CodingSchemeIdentificationSequence}
-    lines = site.echonode("study", "report", study, *config).stdout
+    listed, shown = commands(checkout, "study")
+    assert study in site.echonode(*listed, config=node.config).stdout
+    lines = site.echonode(*[study if word == "STUDY" else word for word in shown], config=node.config).stdout
     assert "Further measurements" in lines
     assert "Mean grey level of myocardium" in lines
 
 
 @pytest.mark.slow
-def test_it_is_measured_and_its_own_tests_pass_where_it_is_installed(site: Site, package: Path, checkout: Path) -> None:
-    answer = site.echonode(
-        "evaluate", "gain", "--model", "gain-1", "--models", str(package.parent), "--data", "phantom:3@901", "--threads",
-        "1", "--json",
-    )  # fmt: skip
-    (measured,) = json.loads(answer.stdout)["metrics"]["gain-1"]
-    assert measured["name"] == "grey level MAE"
-    assert measured["value"] < 15
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+def test_its_own_tests_pass_where_it_is_installed(site: Site, checkout: Path) -> None:
+    tests = [sys.executable, "-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(tests, cwd=checkout / EXAMPLE, env=site.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "6 passed" in done.stdout
+
+
+def test_the_guide_shows_what_the_example_has(checkout: Path) -> None:
+    """Code that was copied out of the guide and does not work is worse than none."""
+    text = (checkout / GUIDE).read_text()
+    shown = re.findall(r"^`([\w/.-]+)`[^\n]*:\n\n```\w+\n(.*?)^```", text, re.M | re.S)
+    shown += re.findall(r"^[^\n`]*`(tests/test_gain.py)`:\n\n```\w+\n(.*?)^```", text, re.M | re.S)
+    files = {name for name, _ in shown}
+    assert {"pyproject.toml", "echo_gain/__init__.py", "echo_gain/runner.py", "echo_gain/train.py"} <= files
+    assert len(shown) >= len(blocks(checkout, "python")) + 1
+    for name, code in shown:
+        assert code in (checkout / EXAMPLE / name).read_text(), f"{name} has other code than the guide shows"
+    for name in re.findall(r"^  (\S+\.\w+) *", blocks(checkout, "")[0], re.M):
+        assert (checkout / EXAMPLE / name).is_file(), f"the guide lists {name}"
 
 
 BROKEN: dict[str, tuple[str, str]] = {
@@ -261,9 +293,8 @@ def test_a_broken_package_takes_nothing_down_with_it(
         ("view", "usurper 2.0"): "echonode has a task of that name",
     }
     assert node.events("a route names a task that is not there")[0]["reason"] == run.reason
-    site = Site(folder=packages)
-    config = ["--config", str(node.config)]
-    failed: Any = site.echonode("models", "register", "any", *WHO, *config, ok=False)
+    site = Site(packages=packages, work=tmp_path)
+    failed = site.echonode("models", "register", "any", *WHO, config=node.config, ok=False)
     assert "no licence file" in failed.stderr
     assert len([line for line in failed.stderr.splitlines() if line.strip()]) == 1
     failed = site.echonode("train", "broken", "--data", "phantom:1@1", ok=False)

@@ -18,6 +18,7 @@ PAGES = [
     "docs/security.md",
     "docs/mmode.md",
     "docs/models.md",
+    "docs/own-task.md",
     "docs/slow-motion.md",
     "docs/training.md",
     "docs/architecture.md",
@@ -75,7 +76,10 @@ def test_readme_lists_every_command(checkout: Path, capsys: pytest.CaptureFixtur
     "page",
     [
         "README.md",
-        *[f"docs/{name}.md" for name in ("architecture", "operator-guide", "phantom", "security", "training")],
+        *[
+            f"docs/{name}.md"
+            for name in ("architecture", "operator-guide", "own-task", "phantom", "security", "training")
+        ],
     ],
 )
 def test_every_link_leads_somewhere(checkout: Path, page: str) -> None:
