@@ -40,11 +40,13 @@ def listed_of(
     """The videos that --manifest lists, or None without it.
 
     Raises:
-        BadInput: --manifest needs --out and one folder, --split needs it; or the manifest is wrong.
+        BadInput: --manifest needs --out and one folder, --split and a table need it; or the manifest is wrong.
     """
     if manifest is None:
         if split is not None:
             raise BadInput("--split belongs to --manifest")
+        if out is not None and out.suffix.lower() == ".csv":
+            raise BadInput(f"--out {out}: a table of predictions belongs to --manifest; without it, name a folder")
         return None
     if out is None or len(paths) != 1 or not existing(paths[0]).is_dir():
         raise BadInput("--manifest needs one folder of videos, and --out for the predictions")
