@@ -11,7 +11,7 @@ from echonode.cli.agreement import show_comparison
 from echonode.cli.opened import opened_archive
 from echonode.cli.options import ConfigOption, JsonOption, whoami
 from echonode.cli.screen import Column, complain, say, show_json, show_rows
-from echonode.core.errors import NotFound
+from echonode.core.errors import BadInput, NotFound
 from echonode.core.text import one_line
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def reprocess_command(
     publish: Annotated[
         bool, typer.Option("--publish", help="Let what the model says count: results are made, reports are revised.")
     ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Take back what was asked for and has not begun; nothing else.")
+    ] = False,
     why: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stays in the audit trail.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the runs have ended.")] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Also where more than 10,000 objects fit.")] = False,
@@ -51,6 +54,8 @@ def reprocess_command(
     from echonode.flow.lines import Lines
     from echonode.node import open_catalogue
 
+    if publish and cancel:
+        raise BadInput("--publish and --cancel cannot both be meant")
     asked_for = " ".join(
         filter(None, (f"query {query}" if query is not None else f"study {study}", why and f"({why})"))
     )
@@ -63,6 +68,10 @@ def reprocess_command(
         if not chosen.objects:
             reasons = "; ".join(f"{count} objects: {reason}" for reason, count in chosen.left_out.items())
             raise NotFound(f"no stored object fits{f' ({reasons})' if reasons else ''}")
+        if cancel:
+            count = history.cancel(archive, chosen, configuration.node, by=who, asked=asked_for)
+            say(f"{count} runs that had not begun are canceled")
+            return
         history.bounded(chosen, yes=yes)
         if publish:
             asked = history.publish(archive, lines, chosen, configuration.node, by=who, asked=asked_for)
@@ -128,7 +137,8 @@ def _say_difference(found: Difference, chosen: Chosen) -> None:
         say(f"{found.standing} objects stand with {name} already and are not compared")
     if found.fresh:
         say(f"{found.fresh} objects were read where nothing stands by that route")
-    show_comparison(found.comparison)
+    if found.comparison.seen_a or found.comparison.seen_b:
+        show_comparison(found.comparison)
     rows = [
         {
             "study": each.study_uid,

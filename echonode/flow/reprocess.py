@@ -5,6 +5,7 @@ Runs of history are taken when nobody waits for anything else (flow/run.py): the
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from echonode.archive.archive import Archive
-from echonode.core.errors import BadInput, NotFound
+from echonode.core.errors import BadInput, IllegalTransition, NotFound
 from echonode.core.facts import Facts
 from echonode.core.identity import digest_of
 from echonode.core.package import Package
@@ -35,6 +36,7 @@ STANDS: Final = "what stands"
 BATCH: Final = 500
 LISTED: Final = 5
 PATIENCE: Final = 50
+ALL: Final = 1_000_000
 _ENDED: Final = (WorkState.COMPLETED, WorkState.CANCELED)
 
 
@@ -203,6 +205,24 @@ def publish(archive: Archive, lines: Lines, chosen: Chosen, settings: NodeSettin
     return Asked(ids=tuple(ids), known=len(chosen.objects) - len(wanted))
 
 
+def cancel(archive: Archive, chosen: Chosen, settings: NodeSettings, *, by: str, asked: str) -> int:
+    """Cancel the runs of history by this model that wait for these objects; how many. What has begun is finished."""
+    package = chosen.package
+    keys = {
+        _request(package, route, facts, settings, shadow=shadow).unique_key
+        for facts, route in chosen.objects
+        for shadow in (True, False)
+    }
+    waiting = archive.work.list(queue=shadow_queue(package.name), state=WorkState.SCHEDULED, limit=ALL)
+    canceled = 0
+    for item in (each for each in waiting if each.unique_key in keys):
+        with contextlib.suppress(IllegalTransition):  # it has ended meanwhile
+            archive.work.cancel(item.id, reason=f"canceled by {by}")
+            canceled += 1
+    _audit(archive, chosen, "history canceled", by=by, details={"asked": asked, "objects": canceled})
+    return canceled
+
+
 def difference(archive: Archive, chosen: Chosen, settings: NodeSettings) -> Difference:
     """What the model said of these objects beside what stands for them by the same route."""
     package = chosen.package
@@ -322,7 +342,7 @@ def _failed(archive: Archive, missing: Sequence[tuple[Facts, Route]], package: P
     keys = {_request(package, route, facts, settings, shadow=True).unique_key for facts, route in missing}
     if not keys:
         return 0
-    given_up = archive.work.list(queue=shadow_queue(package.name), state=WorkState.CANCELED, limit=1_000_000)
+    given_up = archive.work.list(queue=shadow_queue(package.name), state=WorkState.CANCELED, limit=ALL)
     return sum(item.unique_key in keys for item in given_up)
 
 

@@ -195,6 +195,19 @@ def test_the_new_loop_of_a_patient_goes_before_all_of_history(bench: ReportBench
     assert all(item.state is WorkState.COMPLETED for item in runs(bench))
 
 
+def test_history_that_was_asked_for_by_mistake_can_be_taken_back(
+    bench: ReportBench, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked(bench, chosen(bench))
+    assert command("--query", "StudyDate=20260102-", "--cancel") == 0
+    assert "2 runs that had not begun are canceled" in capsys.readouterr().out
+    assert command("--query", "StudyDate=20260102-", "--cancel", "--publish") == 2
+    bench.run_all()
+    assert [item.state for item in runs(bench)] == [WorkState.COMPLETED, WorkState.CANCELED, WorkState.CANCELED]
+    bench.complete()
+    assert all(len(bench.archive.reports.all(f"1.2.3.{number}")) == 1 for number in range(3)), "a report was revised"
+
+
 def test_query_study_and_route_say_which_objects(bench: ReportBench) -> None:
     assert [facts.study_uid for facts, _ in chosen(bench, "StudyDate=20260102-").objects] == ["1.2.3.1", "1.2.3.2"]
     assert [facts.study_uid for facts, _ in chosen(bench, None, study="A1").objects] == ["1.2.3.1"]
@@ -272,5 +285,10 @@ def test_the_command_says_what_fits_not(command: Callable[..., int], capsys: pyt
 
 def _work_until_ended(bench: ReportBench) -> None:
     """The worker of a node, as long as history has not ended."""
-    wait_until(lambda: len(runs(bench)) == 3, "history to be asked for")
-    bench.run_all()
+    try:
+        wait_until(lambda: len(runs(bench)) == 3, "history to be asked for")
+        bench.run_all()
+    finally:  # whatever went wrong, the command has not to wait for it
+        for item in runs(bench):
+            if item.state in (WorkState.SCHEDULED, WorkState.IN_PROGRESS):
+                bench.archive.work.cancel(item.id, reason="the test is over")

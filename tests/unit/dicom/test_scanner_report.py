@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from echonode.core.clip import Mode
+from echonode.core.errors import EchonodeError
 from echonode.core.settings import LimitsSection
 from echonode.dicom.header import read_header
 from echonode.dicom.scanner_report import ScannerReport, ScannerValue, read_scanner_report
@@ -277,3 +279,19 @@ def test_deep_containers_are_read_without_recursion() -> None:
         inner = sr.group(inner)
     values: tuple[ScannerValue, ...] = read(sr.report(sr.section(sr.LV, inner))).values
     assert [each.measurement.value for each in values] == [61.0]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom tells of unknown character sets
+def test_damaged_bytes_are_read_as_far_as_they_make_sense_or_refused(tmp_path: Path) -> None:
+    whole, chance, path, read = encoded(adult()), random.Random(7), tmp_path / "sr", 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        try:
+            head = read_header(path, offset=0, transfer_syntax_uid=str(ExplicitVRLittleEndian), limits=LimitsSection())
+        except EchonodeError:
+            continue
+        read += read_scanner_report(head.item) is not None
+    assert read > 20
