@@ -122,7 +122,9 @@ def open_executor(configuration: Configuration, *, inline: bool = False) -> Exec
     from echonode.execution.inline import InlineExecutor
 
     slot = slots_of(settings)[0]
-    return InlineExecutor(tasks=known.tasks, limits=limits, device=slot.device, threads=slot.threads)
+    return InlineExecutor(
+        tasks=known.tasks, refused=known.refused, limits=limits, device=slot.device, threads=slot.threads
+    )
 
 
 def open_self_check(configuration: Configuration, archive: Archive, executor: Executor) -> SelfCheck:

@@ -121,7 +121,7 @@ def _site(config: Path | None) -> Configuration:
 
 
 def _executor(site: Configuration, device: str) -> Executor:
-    from echonode.core.task import installed_tasks
+    from echonode.core.task import announced_tasks
     from echonode.execution.inline import InlineExecutor
     from echonode.execution.slots import count_cuda_devices, slots_of
 
@@ -129,7 +129,10 @@ def _executor(site: Configuration, device: str) -> Executor:
     slot = slots_of(section if device == "auto" else section.model_copy(update={"devices": (device,)}))[0]
     if slot.device.startswith("cuda:") and int(slot.device[5:]) >= (count := count_cuda_devices()):
         raise BadInput(f"--device {device}: torch finds {count} GPUs here")
-    return InlineExecutor(tasks=installed_tasks(), limits=site.node.limits, device=slot.device, threads=slot.threads)
+    known = announced_tasks()
+    return InlineExecutor(
+        tasks=known.tasks, refused=known.refused, limits=site.node.limits, device=slot.device, threads=slot.threads
+    )
 
 
 def _sorted(files: list[Path]) -> tuple[list[Study], list[dict[str, str]]]:

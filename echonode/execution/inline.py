@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from echonode.core.package import Package
 from echonode.core.ports import RunRequest
 from echonode.core.results import RunOutcome
 from echonode.core.settings import LimitsSection
-from echonode.core.task import Runner, TaskSpec
+from echonode.core.task import Announced, RefusedTask, Runner, TaskSpec
 from echonode.execution.batch import failure_of, load_package, load_runner, run_batch
 
 
@@ -24,9 +24,15 @@ class InlineExecutor:
     """
 
     def __init__(
-        self, *, tasks: Mapping[str, TaskSpec], limits: LimitsSection, device: str = "cpu", threads: int = 1
+        self,
+        *,
+        tasks: Mapping[str, TaskSpec],
+        limits: LimitsSection,
+        device: str = "cpu",
+        threads: int = 1,
+        refused: Sequence[RefusedTask] = (),
     ) -> None:
-        self._tasks, self._limits = dict(tasks), limits
+        self._tasks, self._limits = Announced(tasks=dict(tasks), refused=tuple(refused)), limits
         self._device, self._threads = device, threads
         self._loaded: dict[tuple[str, Path], tuple[Package, Runner]] = {}
         self._closed = False
@@ -68,9 +74,9 @@ class InlineExecutor:
     def _runner(self, request: RunRequest) -> tuple[Package, Runner]:
         if self._closed:
             raise RunFailed("the executor is shut down")
-        task = self._tasks.get(request.task)
+        task = self._tasks.tasks.get(request.task)
         if task is None:
-            raise RunFailed(f"no installed task is called {request.task!r}", transient=False)
+            raise RunFailed(self._tasks.why_not(request.task), transient=False)
         key = (request.task, request.package)
         if key not in self._loaded:
             package = load_package(request.package)

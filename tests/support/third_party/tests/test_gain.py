@@ -76,8 +76,10 @@ def test_a_study_is_told_how_far_its_loops_are_apart() -> None:
         )
         for uid, value in (("1.1", 20.0), ("1.2", 31.0))
     ]  # fmt: skip
-    (found,) = combine(readings)
-    assert isinstance(found, StudyValue)
-    assert (found.measurement.concept, found.measurement.value) == (GREY_RANGE, 11.0)
-    assert set(found.frames) == {"1.1", "1.2"}
+    mean, apart = combine(readings)
+    assert isinstance(mean, StudyValue)
+    assert isinstance(apart, StudyValue)
+    assert (mean.measurement.concept, mean.measurement.value) == (GREY, 25.5)
+    assert (apart.measurement.concept, apart.measurement.value) == (GREY_RANGE, 11.0)
+    assert set(mean.frames) == set(apart.frames) == {"1.1", "1.2"}
     assert combine(readings[:1]) == []
