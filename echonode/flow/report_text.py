@@ -171,9 +171,9 @@ def _loops(loops: Sequence[LoopSaid]) -> list[str]:
     told: dict[str, list[int]] = defaultdict(list)
     for loop in loops:
         if loop.view_reason:
-            known = "view unknown:" if loop.view is None else "view from"
+            known = "view unknown:" if loop.view is None else "view:"
             told[f"{known} {loop.view_reason}"].append(loop.number)
-    lines = [line for words, of in told.items() for line in _sentence(f"{_of_loops(of)}: {words}")]
+    lines = [line for words, of in told.items() for line in _sentence(f"{_of_loops(of)}, {words}")]
     return ["Loops", *_table(rows), *lines]
 
 

@@ -105,7 +105,7 @@ def test_loops_are_listed_with_what_they_show() -> None:
     assert rows[1] == "2 Apical two chamber confidence 0.93 2d 48 frames"
     assert rows[2] == "3 Apical four chamber 2d 48 frames stage LOW DOSE"
     assert rows[5] == "6 view unknown pw 1 frame"
-    assert rows[7:] == ["loops 1 to 5: view from View Code Sequence", "loops 6, 7: view unknown: View Code Sequence"]
+    assert rows[7:] == ["loops 1 to 5, view: View Code Sequence", "loops 6, 7, view unknown: View Code Sequence"]
 
 
 def test_reasons_are_said_once_for_all_their_loops() -> None:
