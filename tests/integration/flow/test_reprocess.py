@@ -158,6 +158,7 @@ def test_published_history_counts_and_reports_are_revised(bench: ReportBench) ->
     assert {*per_study} == {"", "1.2.3.0", "1.2.3.1", "1.2.3.2"}
 
 
+@pytest.mark.slow
 def test_objects_are_made_of_published_history_though_the_model_only_looked_before(
     opened: Callable[..., ReportBench],
 ) -> None:
