@@ -126,7 +126,7 @@ def _numbers(root: DataSet) -> Iterator[tuple[DataSet, _Context]]:
     """Every NUM that a container holds, in the order of the document; those below another number belong to it."""
     left = MOST_ITEMS
     stack: list[tuple[DataSet, _Context]] = [(root, _Context())]
-    while stack and left > 0:
+    while stack:
         item, context = stack.pop()
         if elements.text(item, "ValueType") == "NUM":
             yield item, context
