@@ -15,6 +15,8 @@ import torch
 from echonode.tasks.synthesis.blocks import Labels
 from echonode.tasks.synthesis.schedule import NoiseSchedule, Table
 
+NOISE, VELOCITY = "noise", "velocity"
+ANSWERS = (NOISE, VELOCITY)
 Network = Callable[[torch.Tensor, torch.Tensor, Labels], torch.Tensor]
 
 
@@ -29,10 +31,16 @@ class Prediction:
 
 
 class Diffusion:
-    """The constants of a schedule as float32 tensors on a device."""
+    """The constants of a schedule as float32 tensors on a device.
 
-    def __init__(self, schedule: NoiseSchedule, device: torch.device | str = "cpu") -> None:
-        self.schedule = schedule
+    `answers` is what the first half of a network's answer is: "noise", as in the published networks, or "velocity"
+    (Salimans and Ho, ICLR 2022), which tells of pure noise what the picture is like, so that brightness does not drift.
+    """
+
+    def __init__(self, schedule: NoiseSchedule, device: torch.device | str = "cpu", *, answers: str = NOISE) -> None:
+        if answers not in ANSWERS:
+            raise ValueError(f"answers {answers!r}: {' or '.join(ANSWERS)} is expected")
+        self.schedule, self.answers = schedule, answers
         self.device = torch.device(device)
 
         def table(values: Table) -> torch.Tensor:
@@ -54,6 +62,18 @@ class Diffusion:
         """`clean` with the noise of each picture's step."""
         return at(self.picture_share, steps) * clean + at(self.noise_share, steps) * noise
 
+    def wanted(self, clean: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """What the first half of an answer to `clean` with `noise` should be."""
+        if self.answers == NOISE:
+            return noise
+        return at(self.picture_share, steps) * noise - at(self.noise_share, steps) * clean
+
+    def noise_of(self, own: torch.Tensor, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """The noise in `x` that the first half `own` of an answer tells."""
+        if self.answers == NOISE:
+            return own
+        return at(self.picture_share, steps) * own + at(self.noise_share, steps) * x
+
     def predicted(
         self, answer: torch.Tensor, x: torch.Tensor, steps: torch.Tensor, *, noise: torch.Tensor | None = None,
         clip: bool = True,
@@ -63,10 +83,14 @@ class Diffusion:
         The variance lies between the schedule's lower and upper bound, as the network has learnt.
         """
         own, range_ = answer.chunk(2, dim=1)
-        noise = own if noise is None else noise
+        told = noise is None
+        noise = self.noise_of(own, x, steps) if noise is None else noise
         share = (range_ + 1) / 2
         log_variance = share * at(self.log_betas, steps) + (1 - share) * at(self.log_variances, steps)
-        clean = at(self.from_noisy, steps) * x - at(self.from_noise, steps) * noise
+        if told and self.answers == VELOCITY:  # without dividing by what is left of the picture: nothing, at first
+            clean = at(self.picture_share, steps) * x - at(self.noise_share, steps) * own
+        else:
+            clean = at(self.from_noisy, steps) * x - at(self.from_noise, steps) * noise
         if clip:
             clean = clean.clamp(-1, 1)
         return Prediction(
@@ -110,11 +134,12 @@ class Denoiser:
         steps = torch.full((len(x),), step, dtype=torch.int64, device=x.device)
         timesteps = self.diffusion.timesteps[steps]
         answer = self._network(x, timesteps, self._labels)
-        noise = None
         if self._null is not None:
+            own, range_ = answer.chunk(2, dim=1)
             without = self._network(x, timesteps, self._null).chunk(2, dim=1)[0]
-            noise = without + self._guidance * (answer.chunk(2, dim=1)[0] - without)
-        return self.diffusion.predicted(answer, x, steps, noise=noise, clip=clip)
+            # Noise and velocity both are linear in it, so guiding either is guiding the other.
+            answer = torch.cat((without + self._guidance * (own - without), range_), dim=1)
+        return self.diffusion.predicted(answer, x, steps, clip=clip)
 
 
 def at(table: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ EDGE: Final = 0.999
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Losses:
-    """Each term as (N,): mean squared error of the noise, and the variational bound in bits a value."""
+    """Each term as (N,): mean squared error of the noise or velocity, and the variational bound in bits a value."""
 
     mse: torch.Tensor
     vb: torch.Tensor
@@ -48,7 +48,7 @@ def losses(
     # The bound teaches the variance alone: the noise part of the answer is taken as it is.
     found = diffusion.predicted(torch.cat((own.detach(), range_), dim=1), x, steps, clip=False)
     bound = variational_bound(diffusion, found, clean, x, steps)
-    return Losses(mse=_mean((noise - own) ** 2), vb=bound, weight=weight)
+    return Losses(mse=_mean((diffusion.wanted(clean, noise, steps) - own) ** 2), vb=bound, weight=weight)
 
 
 def variational_bound(

@@ -24,7 +24,7 @@ from echonode.tasks.common.inputs import whole_of
 from echonode.tasks.common.reading import silent
 from echonode.tasks.common.sector import find_scene
 from echonode.tasks.synthesis.blocks import Labels
-from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
+from echonode.tasks.synthesis.diffusion import ANSWERS, NOISE, Denoiser, Diffusion
 from echonode.tasks.synthesis.marking import marked
 from echonode.tasks.synthesis.net import ARCHITECTURE, SdmUnet, build
 from echonode.tasks.synthesis.noise import SeededNoise, image_seed
@@ -64,6 +64,9 @@ def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
         )
         noise_schedule(usual.schedule, usual.timesteps, respacing=usual.respacing)
         patch = int(config.get("patch", 1))
+        answers = str(config.get("answers", NOISE))
+        if answers not in ANSWERS:
+            raise ValueError(f"answers {answers!r}: {' or '.join(ANSWERS)} is expected")
         conditions = tuple(str(each) for each in config.get("conditions", ()))
         if patch not in (1, 2, 4) or network.config.label_channels != SECTOR_CODES * patch**2 + len(conditions):
             raise ValueError(f"patch {patch} and {len(conditions)} conditions do not make the network's label channels")
@@ -82,6 +85,7 @@ def open_runner(package: Package, device: str, threads: int) -> SynthesisRunner:
         patch=patch,
         conditions=conditions,
         simulated=package.simulated,
+        answers=answers,
     )
 
 
@@ -95,12 +99,12 @@ class SynthesisRunner:
 
     def __init__(
         self, *, network: SdmUnet, device: torch.device, usual: Walk, guided: bool, view: str, model: str,
-        patch: int = 1, conditions: Sequence[str] = (), simulated: bool = False,
+        patch: int = 1, conditions: Sequence[str] = (), simulated: bool = False, answers: str = NOISE,
     ) -> None:  # fmt: skip
         self._network, self._device = network, device
         self._usual, self._guided = usual, guided
         self.view, self.model, self.simulated = view, model, simulated
-        self.conditions, self._patch = tuple(conditions), patch
+        self.conditions, self._patch, self._answers = tuple(conditions), patch, answers
         self.size = patch * network.config.image_size
         self.codes = (network.config.label_channels - len(self.conditions)) // patch**2
 
@@ -152,7 +156,8 @@ class SynthesisRunner:
         """
         labels = torch.cat([one_hot(resized_labels(_codes(each), self.size), self.codes) for each in maps])
         labels = conditioned(folded(labels, self._patch), views or [None] * len(maps), self.conditions)
-        diffusion = Diffusion(noise_schedule(asked.schedule, asked.timesteps, respacing=asked.respacing), self._device)
+        schedule = noise_schedule(asked.schedule, asked.timesteps, respacing=asked.respacing)
+        diffusion = Diffusion(schedule, self._device, answers=self._answers)
         kept = Labels(labels.to(self._device), keep=True)
         denoiser = Denoiser(self._network, diffusion, kept, guidance=asked.guidance)
         side = self._network.config.image_size

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -79,6 +79,8 @@ class Options:
     attention: tuple[int, ...] = (14,)
     head_channels: int = 32
     label_width: int = 32
+    answers: Literal["velocity", "noise"] = "velocity"
+    """What the network learns to tell; of noise alone brightness drifts in a short training."""
     told: bool = True
     """Whether the network is told view and phase beside the label map."""
     untold: float = 0.1
@@ -122,7 +124,7 @@ class Options:
 
 PUBLISHED: Final = Options(
     views=("4CH_ED",), side=256, channels=3, patch=1, model_channels=256, channel_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2,
-    attention=(32, 16, 8), head_channels=64, label_width=128, told=False, untold=0.0, drop=0.0, flip=0.5, rate=1e-4,
+    attention=(32, 16, 8), head_channels=64, label_width=128, answers="noise", told=False, untold=0.0, drop=0.0, flip=0.5, rate=1e-4,
     warm_up=0.0, average=0.9999, validate_every=5000,
 )  # fmt: skip
 
@@ -244,7 +246,7 @@ def fit(
         for name, part in parts.items():
             part.load_state_dict(state[name])
     model = run.wrap(inner)
-    diffusion = Diffusion(noise_schedule(SCHEDULE, TIMESTEPS), run.device)
+    diffusion = Diffusion(noise_schedule(SCHEDULE, TIMESTEPS), run.device, answers=options.answers)
 
     def state_now() -> dict[str, Any]:
         return {name: part.state_dict() for name, part in parts.items()}
@@ -319,7 +321,8 @@ def _look(
 @torch.no_grad()
 def made_of(network: torch.nn.Module, maps: Sequence[Bytes], views: Sequence[str], options: Options, run: Run) -> Bytes:
     """Pictures (N, S, S, 3) of label maps in few steps, each from its own seed."""
-    diffusion = Diffusion(noise_schedule(SCHEDULE, TIMESTEPS, respacing=str(SHOWN_STEPS)), run.device)
+    schedule = noise_schedule(SCHEDULE, TIMESTEPS, respacing=str(SHOWN_STEPS))
+    diffusion = Diffusion(schedule, run.device, answers=options.answers)
     planes = torch.cat([one_hot(each, SECTOR_CODES) for each in maps])
     told = conditioned(folded(planes, options.patch), views, options.conditions)
     labels = Labels(told.to(run.device), keep=True)
@@ -339,7 +342,8 @@ def published(
         "title": "Synthetic apical echo from label maps",
         "architecture": {ROLE: ARCHITECTURE},
         "config": {
-            "network": options.network, "patch": options.patch, "conditions": list(options.conditions), "schedule": SCHEDULE,
+            "network": options.network, "patch": options.patch, "answers": options.answers,
+            "conditions": list(options.conditions), "schedule": SCHEDULE,
             "timesteps": TIMESTEPS, "sampler": DPM_SOLVER, "respacing": str(SHOWN_STEPS), "drop_rate": options.drop,
             "view": options.views[0] if len(options.views) == 1 else "",
         },

@@ -57,7 +57,7 @@ def test_a_package_comes_out_that_makes_the_same_picture_each_time(tree: Path, t
 
 
 def test_its_evaluation_tells_a_network_that_learned_nothing(tree: Path, tmp_path: Path) -> None:
-    """Noise in the place of speckle must not look like a good model in the table."""
+    """Noise or nothing in the place of speckle must not look like a good model in the table."""
     result = main(arguments(tree, tmp_path / "run", name="small", models=tmp_path / "models"))
     assert result.package is not None
     asked = EvaluationArguments(
@@ -66,7 +66,7 @@ def test_its_evaluation_tells_a_network_that_learned_nothing(tree: Path, tmp_pat
     )  # fmt: skip
     found = evaluate(asked)
     values = {metric.name: metric.value for metric in found.metrics["small"]}
-    assert values["roughness of tissue, synthetic over real"] > 2
+    assert not 0.7 < values["roughness of tissue, synthetic over real"] < 1.4
     assert values["seconds an image"] > 0
     (table,) = found.tables.values()
     assert [row[0] for row in table.rows][:2] == ["cavity", "other tissue"]
