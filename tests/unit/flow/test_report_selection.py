@@ -412,3 +412,11 @@ def test_the_digest_tells_every_word_that_changes() -> None:
     ]
     digests = [base.content_digest, *(each.content_digest for each in others)]
     assert len(set(digests)) == len(digests)
+
+
+def test_stages_that_stand_apart_are_named_even_where_nothing_was_measured() -> None:
+    """Who reads a stress study must not take one number for all stages; rest alone needs no such line."""
+    rest, peak = loop("1", stage="Baseline"), loop("2", stage="Peak dose")
+    remarks = report_of([peak, rest]).remarks
+    assert any(each.startswith("stages (Baseline, Peak dose) stand apart") for each in remarks)
+    assert not any("stand apart" in each for each in report_of([rest, loop("3")]).remarks)

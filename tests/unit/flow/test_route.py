@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,22 @@ def test_a_run_waits_for_the_model_that_is_there() -> None:
         (request,) = plan(LOOP, found, NodeSettings(), installed=installed)
         assert request.queue == queue
         assert (request.payload["model"], request.payload["fallback"]) == ("optical-flow", ["other"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "object_has", "said"),
+    [
+        ({"frames_min": 8}, {"frames": 1}, "frames is 1, below 8"),
+        ({"frames_max": 8}, {"frames": 9}, "frames is 9, above 8"),
+        ({"age_min": 18.0}, {"age_years": None}, "age is not told by the header; at least 18 is asked for"),
+        ({"stage": ["any"]}, {"stage": None}, "it has no stage; asked for is one"),
+        ({"stage": ["none"]}, {"stage": "Baseline"}, "it has a stage: Baseline"),
+        ({"calibrated": True}, {"calibrated": False}, "it has no calibration"),
+    ],
+)
+def test_what_keeps_an_object_from_a_route_is_said_in_words(
+    asked: dict[str, Any], object_has: dict[str, Any], said: str
+) -> None:
+    """ "stage is none, not any" is a riddle to whoever looks for the reason at two in the morning."""
+    (explanation,) = explain(replace(LOOP, **object_has), routes(**asked))
+    assert explanation.reason == said
