@@ -5,6 +5,7 @@ Positions are in millimetres from the upper left corner. matplotlib is imported 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ _POINT: Final = _MM / 72
 _LEADING: Final = 1.32
 _ASCENT: Final = 0.93
 _GUTTER: Final = 3.5
+_LONGEST_WORD: Final = 200
 _FAMILY: Final = "DejaVu Sans"
 
 
@@ -139,7 +141,7 @@ class Sheets:
         lines: list[str] = []
         for paragraph in text.split("\n"):
             line, filled = "", 0.0
-            for word in paragraph.split():
+            for word in _words(paragraph):
                 wide = self.width_of(word, size=size, strong=strong)
                 if line and filled + space + wide <= width:
                     line, filled = f"{line} {word}", filled + space + wide
@@ -156,9 +158,9 @@ class Sheets:
         """A word in pieces of at most `width` millimetres."""
         pieces = []
         while len(word) > 1 and self.width_of(word, size=size, strong=strong) > width:
-            cut = len(word) - 1
-            while cut > 1 and self.width_of(word[:cut], size=size, strong=strong) > width:
-                cut -= 1
+            fitting = range(1, len(word))
+            cut = bisect_right(fitting, width, key=lambda end: self.width_of(word[:end], size=size, strong=strong))
+            cut = max(cut, 1)
             pieces.append(word[:cut])
             word = word[cut:]
         return [*pieces, word]
@@ -231,3 +233,12 @@ class Sheets:
             page = f"{number} / {len(self.figures) - 1}"
             self.write(page, WIDTH - MARGIN, HEIGHT - FOOT + 4, size=7.5, right=True, colour=FAINT)
             self.figures.pop()
+
+
+def _words(paragraph: str) -> list[str]:
+    """Its words, one that no paper is wide enough for in pieces: measuring takes as long as the text is."""
+    return [
+        word[begin : begin + _LONGEST_WORD]
+        for word in paragraph.split()
+        for begin in range(0, len(word), _LONGEST_WORD)
+    ]

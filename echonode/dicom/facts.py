@@ -25,6 +25,8 @@ _PAGES = frozenset(_STORAGE + tail for tail in ("7", "7.1", "7.2", "7.3", "7.4",
 _REPORTS = frozenset(_STORAGE + tail for tail in ("88.11", "88.22", "88.33", "88.34", "88.59", "88.72"))
 _TISSUE_SPEED = 60.0
 """Centimetres a second that a pulsed strip spans in all where it can only be the wall that moves: blood is faster."""
+_LONGEST = 256
+"""Characters that are kept of a text; LO has 64, but some scanners write more."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -37,7 +39,7 @@ def facts_of(
     """
     regions = regions_of(header)
     rows, columns = elements.unsigned(header, "Rows") or 0, elements.unsigned(header, "Columns") or 0
-    frames = max(elements.integer(header, "NumberOfFrames") or 1, 1)
+    frames = _count(header, "NumberOfFrames") or 1
     mode, mode_reason = mode_of(header, regions)
     told = told_view(header, rules=views, calling_ae=calling_ae)
     has_pixels = (rows > 0 and columns > 0) or any(elements.has(header, name) for name in _PIXELS)
@@ -51,9 +53,9 @@ def facts_of(
         series_uid=elements.text(header, "SeriesInstanceUID"),
         study_uid=elements.text(header, "StudyInstanceUID"),
         transfer_syntax_uid=transfer_syntax_uid,
-        modality=elements.text(header, "Modality"),
-        manufacturer=elements.text(header, "Manufacturer"),
-        model=elements.text(header, "ManufacturerModelName"),
+        modality=_line(header, "Modality"),
+        manufacturer=_line(header, "Manufacturer"),
+        model=_line(header, "ManufacturerModelName"),
         calling_ae=calling_ae,
         image_type=elements.texts(header, "ImageType"),
         mode=mode,
@@ -65,8 +67,8 @@ def facts_of(
         view_told_by=told.source,
         view_told_reason=told.reason,
         view_firm=told.firm,
-        view_number=elements.integer(header, "ViewNumber"),
-        stage=elements.text(header, "StageName") or None,
+        view_number=_count(header, "ViewNumber"),
+        stage=_line(header, "StageName") or None,
         rows=rows,
         columns=columns,
         frames=frames,
@@ -75,22 +77,37 @@ def facts_of(
         longest_gap_ms=times.longest_gap_ms if times is not None and timed else None,
         frame_rate=times.frame_rate if times is not None and timed else None,
         heart_rate=heart_rate if heart_rate is not None and 10 <= heart_rate <= 400 else None,
-        photometric=elements.text(header, "PhotometricInterpretation"),
+        photometric=_line(header, "PhotometricInterpretation"),
         calibrated=is_calibrated(regions, rows=rows, columns=columns),
         patient_id=elements.text(header, "PatientID"),
-        study_description=elements.text(header, "StudyDescription"),
-        series_description=elements.text(header, "SeriesDescription"),
+        study_description=_line(header, "StudyDescription"),
+        series_description=_line(header, "SeriesDescription"),
         age_years=patient.age_years(header),
         sex=patient.sex(header),
         height_m=patient.height_m(header),
         weight_kg=patient.weight_kg(header),
-        species=patient.species(header),
+        species=_plain(patient.species(header)),
         transesophageal=patient.is_transesophageal(header),
         contrast=patient.is_contrast(header),
-        protocol=patient.protocol(header),
+        protocol=_plain(patient.protocol(header)),
         simulated=is_simulated(header),
         derived=is_ours(header),
     )
+
+
+def _line(header: DataSet, keyword: str) -> str:
+    return _plain(elements.text(header, keyword))
+
+
+def _plain(text: str) -> str:
+    """A description as one line that is no longer than a report can have room for, without control characters."""
+    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST]).strip()
+
+
+def _count(header: DataSet, keyword: str) -> int | None:
+    """A number of something; None where it is negative, or more than the 32 bits of an IS (PS3.5 6.2)."""
+    number = elements.integer(header, keyword)
+    return number if number is not None and 0 <= number < 1 << 31 else None
 
 
 def is_ours(header: DataSet) -> bool:

@@ -95,7 +95,7 @@ def told_view(header: DataSet, *, rules: ViewsFile | None = None, calling_ae: st
     the View Name, a View Name that is known, any other row."""
     rows = rules.view if rules is not None else ()
     coded, complaint = _coded(header)
-    named = elements.text(header, "ViewName")
+    named = elements.text(header, "ViewName")[:LONGEST_TEXT]
     name = _NAMES.get(re.sub(r"[^A-Z0-9]", "", named.upper())) if named else None
     found = _by_rows((row for row in rows if row.override), header, calling_ae) or coded
     found = found or _by_rows((row for row in rows if row.before_name and not row.override), header, calling_ae)
