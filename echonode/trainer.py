@@ -16,6 +16,7 @@ from typing import Any
 from echonode.core.errors import BadInput, RunFailed
 from echonode.flow.trainings import Ended
 from echonode.supervisor import this_python
+from echonode.training_process import ORDINARY, YIELDING
 
 LOG = logging.getLogger(__name__)
 FOLDER, LOCK, RUN_FILE = "trainings", "lock", "run.json"
@@ -27,11 +28,13 @@ _STEP = re.compile(rb"^step (\d+)/(\d+)", re.MULTILINE)
 class LocalTrainer:
     """Starts trainings of this machine; each has a log under `root`/trainings.
 
-    `configuration` is the folder whose node the data text "archive:" means.
+    `configuration` is the folder whose node the data text "archive:" means. With `yielding` they have the lowest priority:
+    on a machine that is always busy they hardly move.
     """
 
-    def __init__(self, root: Path, *, configuration: Path) -> None:
+    def __init__(self, root: Path, *, configuration: Path, yielding: bool = True) -> None:
         self._folder, self._configuration = root / FOLDER, configuration
+        self._priority = YIELDING if yielding else ORDINARY
 
     def start(self, work_id: str, arguments: Mapping[str, Any]) -> TrainingProcess:
         """Begin the run that the arguments name, or go on with the one that its folder holds.
@@ -53,7 +56,9 @@ class LocalTrainer:
             with log.open("ab") as errors, answer.open("wb") as output:
                 began = errors.tell()
                 process = subprocess.Popen(
-                    this_python("echonode.training_process", str(os.getpid()), str(self._folder / LOCK), *words),
+                    this_python(
+                        "echonode.training_process", str(os.getpid()), str(self._folder / LOCK), self._priority, *words
+                    ),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=errors,

@@ -1,6 +1,6 @@
 """How a training process of the node begins: out of everybody's way, and bound to the worker that started it.
 
-`python -m echonode.training_process PARENT LOCK WORD...` becomes `python -m echonode WORD...` under the same process id.
+`python -m echonode.training_process PARENT LOCK PRIORITY WORD...` becomes `python -m echonode WORD...` under the same process id.
 What is set here outlives that: the lowest priority there is, the first place in line when memory runs out, the end of
 the worker's as its own end, and the lock that one training at a time holds.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from echonode.supervisor import PR_SET_PDEATHSIG
 
+YIELDING, ORDINARY = "yielding", "ordinary"
 LOWEST_PRIORITY = 19
 OUT_OF_MEMORY_SCORE = 800
 """Of 1000 that the kernel adds to: a training is lost before a runner, a runner before the database."""
@@ -24,12 +25,13 @@ OUT_OF_MEMORY_SCORE = 800
 
 def main(arguments: list[str]) -> None:
     """Step back, take the lock, and become the command."""
-    parent, lock, words = int(arguments[0]), Path(arguments[1]), arguments[2:]
+    parent, lock, priority, words = int(arguments[0]), Path(arguments[1]), arguments[2], arguments[3:]
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
-    step_back()
+    if priority != ORDINARY:
+        step_back()
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)  # the training of a killed worker may have a moment to live
     os.set_inheritable(descriptor, True)

@@ -20,7 +20,7 @@ from tests.support.live import LiveNode, Pacs, send
 from tests.support.loops import loop_dataset
 from tests.support.waiting import process_is_alive, wait_until
 
-PATIENCE = 250.0
+PATIENCE = 500.0
 
 
 def training_of(node: LiveNode) -> int:
@@ -39,7 +39,7 @@ def state_of(pid: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_training_yields_to_a_study_survives_the_worker_and_is_published(
     node: LiveNode, pacs: Pacs, tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

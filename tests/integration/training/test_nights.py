@@ -92,7 +92,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def nights(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nights]:
+def nights(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Nights]:
+    """At ordinary priority, unless a test asks otherwise: a machine that runs tests is busy all the time."""
     monkeypatch.setenv("PYTHONPATH", install_tiny(tmp_path / "site", checkout=checkout))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("ECHONODE_CONFIG", str(tmp_path / "config"))
@@ -102,11 +105,12 @@ def nights(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> I
         f'[storage]\nroot = "{tmp_path / "data"}"\n[models]\npaths = []\nimported = "{tmp_path / "models"}"\n'
     )
     (tmp_path / "data").mkdir()
+    yielding = bool(getattr(request, "param", False))
     clock = Clock(datetime.fromisoformat("2026-03-03T15:00").timestamp())
     archive = Archive.open(f"sqlite:///{tmp_path / 'data' / 'echonode.sqlite3'}", clock=clock, migrate=True)
     trainings = Trainings(
         archive=archive,
-        trainer=LocalTrainer(tmp_path / "data", configuration=tmp_path / "config"),
+        trainer=LocalTrainer(tmp_path / "data", configuration=tmp_path / "config", yielding=yielding),
         settings=WorkSection(),
         owner="worker 1",
         clock=clock,
@@ -201,6 +205,7 @@ def test_stopped_by_the_morning_canceled_and_gone_on_with_it_ends_with_the_same_
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("nights", [True], indirect=True, ids=["yielding"])
 def test_it_runs_below_everything_stands_still_and_ends_with_its_worker(
     nights: Nights, order: Callable[..., int]
 ) -> None:
