@@ -180,7 +180,8 @@ def test_a_report_is_revised_reviewed_added_to_withdrawn_and_put_under_the_right
         for series in study.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
     ]
-    assert rejected == [str(addendum.SOPInstanceUID)]
+    its_own = [each["sop_instance_uid"] for each in told["addendum"]["objects"]]
+    assert sorted(rejected) == sorted([str(addendum.SOPInstanceUID), *its_own]), "with its page and its measurements"
     assert received.errors_beyond(sources, [note_path]) == {}
     assert note.StudyInstanceUID == site.study
 
