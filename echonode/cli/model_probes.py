@@ -45,6 +45,7 @@ SEGMENTS: Mapping[int, Code] = {
     3: Code("82471001", "SCT", "Left atrium"),
 }
 """Of a label map: the cavity and the wall of the left ventricle, and the left atrium."""
+_FOUR_CHAMBERS = ("A4C", View.A4C)
 _WHEN = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
@@ -75,8 +76,7 @@ class _Bench:
         made = plan.acquire(frames=frames, frame_time_ms=frame_time_ms, rows=ROWS, columns=COLUMNS, labels=labels)
         if shown is not None:
             made = replace(made, frames=np.broadcast_to(shown[..., None], made.frames.shape).copy())
-        probe = self._written(name, made, plan, number=number, fits=fits, frames=frames)
-        return (replace(probe, facts={**probe.facts, "view": view.value}) if fits else probe), made
+        return self._written(name, made, plan, number=number, fits=fits, frames=frames), made
 
     def sweep(self, name: str, *, number: int, fits: bool) -> Probe:
         """An M-mode picture at the level of the left ventricle."""
@@ -126,9 +126,9 @@ def probes_for(package: Package, folder: Path, *, clips: Iterable[Path] = ()) ->
     loops, sweeps = _takes_loops(contract), _takes_sweeps(contract)
     labelled: Probe | None = None
     number = 1
-    for view in _views(contract) if loops else [View.A4C]:
+    for called, view in _views(contract) if loops else [_FOUR_CHAMBERS]:
         probe, made = bench.loop(
-            f"a simulated {view.value}",
+            f"a simulated {called}",
             view,
             number=number,
             fits=loops,
@@ -137,7 +137,7 @@ def probes_for(package: Package, folder: Path, *, clips: Iterable[Path] = ()) ->
             colour=loops and _colour_alone(contract),
             labels=labelled is None,
         )
-        found.append(probe)
+        found.append(replace(probe, facts={**probe.facts, "view": called}) if loops else probe)
         labelled = labelled or _label_map(bench, probe, made)
         number += 1
     found.append(bench.sweep("a simulated M-mode", number=number, fits=sweeps))
@@ -184,11 +184,15 @@ def _colour_alone(contract: InputContract) -> bool:
     return Mode.COLOUR in contract.modes and not {Mode.B_MODE, Mode.UNKNOWN}.intersection(contract.modes)
 
 
-def _views(contract: InputContract) -> list[View]:
-    """The first views of the contract that can be simulated; usual ones where it takes any."""
-    names = contract.views or USUAL_VIEWS
-    known = [View(name.partition("-")[0]) for name in names if name.partition("-")[0] in set(View)]
-    return list(dict.fromkeys(known))[:MOST_VIEWS] or [View.A4C]
+def _views(contract: InputContract) -> list[tuple[str, View]]:
+    """The first views of the contract that can be simulated, by the names that it has for them (PSAX-MV); usual ones
+    where it takes any."""
+    known: dict[View, str] = {}
+    for name in contract.views or USUAL_VIEWS:
+        family = name.partition("-")[0]
+        if family in set(View):
+            known.setdefault(View(family), name)
+    return [(name, view) for view, name in known.items()][:MOST_VIEWS] or [_FOUR_CHAMBERS]
 
 
 def _frame_time_ms(contract: InputContract, heart_rate: float) -> float:

@@ -32,7 +32,7 @@ def test_what_should_fit_fits_and_nonsense_is_there(tmp_path: Path, name: str) -
     fitting = [probe for probe in probes if probe.fits]
     assert fitting
     for probe in fitting:
-        assert refusal_of(contract, Facts.from_dict(probe.facts)) is None, probe.name
+        assert refusal_of(contract, Facts.from_dict(dict(probe.facts))) is None, probe.name
     assert {"noise", "black frames", "a single frame"} <= {probe.name for probe in probes if not probe.fits}
     assert ("a label map" in {probe.name for probe in probes}) is True
     assert len({probe.source for probe in probes}) == len(probes)
