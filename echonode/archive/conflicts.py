@@ -17,6 +17,7 @@ from echonode.archive.schema import AUDIT, IDENTITY, INSTANCE, STUDY
 from echonode.archive.studies import Studies
 from echonode.archive.upsert import insert_new
 from echonode.archive.workitems import WorkStore
+from echonode.core.ages import age_between, day_of
 from echonode.core.errors import BadInput, NotFound
 from echonode.core.ports import Clock
 from echonode.core.query import Level
@@ -70,7 +71,7 @@ class Conflicts:
         if any(not entry.identity.contradicts(_identity(row)) for row in rows):
             is_open = any(row.open for row in rows)
             if not is_open and entry.identity.digest in self._corrected(connection, entry.study_uid):
-                _adopt(connection, {entry.sop_instance_uid}, known.patient_id)
+                _adopt(connection, {entry.sop_instance_uid}, known, instead_of=entry.identity)
             return is_open
         if not rows:
             first = select(STUDY.c.patient_attributes).where(STUDY.c.study_uid == entry.study_uid)
@@ -167,7 +168,7 @@ class Conflicts:
         )
         found = connection.execute(objects).all()
         ours = {row.sop_instance_uid for row in found if row.facts.get("patient_id") in corrected}
-        _adopt(connection, ours, right.patient_id)
+        _adopt(connection, ours, right, instead_of=wrong)
         self._audit.write(
             connection,
             event=CORRECTED,
@@ -206,11 +207,20 @@ class Conflicts:
         insert_new(connection, IDENTITY, row)
 
 
-def _adopt(connection: Connection, uids: Collection[str], patient_id: str) -> None:
-    """The index counts these objects as that patient's; their bytes stay as they came."""
-    query = select(INSTANCE.c.id, INSTANCE.c.facts).where(INSTANCE.c.sop_instance_uid.in_(list(uids)))
+def _adopt(
+    connection: Connection, uids: Collection[str], right: PatientIdentity, *, instead_of: PatientIdentity
+) -> None:
+    """The index counts these objects as that patient's, as old as that one was; their bytes stay as they came."""
+    query = (
+        select(INSTANCE.c.id, INSTANCE.c.facts, STUDY.c.study_date)
+        .join(STUDY, STUDY.c.id == INSTANCE.c.study_fk)
+        .where(INSTANCE.c.sop_instance_uid.in_(list(uids)))
+    )
     for row in connection.execute(query).all():
-        facts = {**row.facts, "patient_id": patient_id}
+        facts = {**row.facts, "patient_id": right.patient_id}
+        if right.birth_date != instead_of.birth_date:
+            born, seen = day_of(right.birth_date), day_of(row.study_date)
+            facts["age_years"] = age_between(born, seen) if born is not None and seen is not None else None
         connection.execute(update(INSTANCE).where(INSTANCE.c.id == row.id).values(facts=facts))
 
 

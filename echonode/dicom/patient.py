@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
+from echonode.core.ages import OLDEST_YEARS, age_between, day_of
 from echonode.dicom import elements
 from echonode.dicom.elements import DataSet
 
 HUMAN: Final = "human"
-OLDEST_YEARS: Final = 120.0
 HEIGHT_M: Final = (0.3, 2.6)
 WEIGHT_KG: Final = (0.3, 500.0)
 _DAYS: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
@@ -46,10 +46,7 @@ def age_years(header: DataSet) -> float | None:
     seen = _date(header, "StudyDate") or _date(header, "AcquisitionDate") or _date(header, "ContentDate")
     if born is None or seen is None:
         return None
-    # by the calendar: who turns eighteen on the day of the study is eighteen
-    whole = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
-    counted = _within(max(float(whole), (seen - born).days / _DAYS["Y"]), 0.0, OLDEST_YEARS)
-    return None if counted is None else round(min(counted, whole + 0.999), 3)
+    return age_between(born, seen)
 
 
 def height_m(header: DataSet) -> float | None:
@@ -142,8 +139,4 @@ def _within(value: float | None, low: float, high: float) -> float | None:
 
 def _date(header: DataSet, keyword: str) -> date | None:
     """A DA, also in the form of ACR-NEMA (1994.11.05)."""
-    text = elements.text(header, keyword).replace(".", "").replace("-", "")
-    try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
-    except ValueError:
-        return None
+    return day_of(elements.text(header, keyword).replace(".", "").replace("-", ""))

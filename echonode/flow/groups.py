@@ -201,8 +201,9 @@ def _combined(
     try:
         combine: Combine = resolve(spec.combine)
         said = combine(readings)
-    except EchonodeError as error:
-        return [], [Refused(task=spec.title, reason=f"its loops cannot be combined: {error}", code="combine")]
+    except Exception as error:  # noqa: BLE001  the edge to a task's own code: the report says so, and comes
+        why = str(error) if isinstance(error, EchonodeError) else f"{type(error).__name__}: {error}"
+        return [], [Refused(task=spec.title, reason=f"its loops cannot be combined: {why}", code="combine")]
     values = [
         ReportedValue(
             measurement=each.measurement,

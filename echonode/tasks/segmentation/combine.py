@@ -54,10 +54,20 @@ class _Pair:
     found: Mapping[str, Any]
 
     @property
+    def lasting(self) -> list[float]:
+        """Milliseconds of a beat in both planes, 0 where it is not known."""
+        return [float(plane.ventricle.get("beat_ms") or 0.0) for plane in (self.four, self.two)]
+
+    @property
+    def rates_differ(self) -> bool:
+        """Whether the planes are of hearts at different rates."""
+        return min(self.lasting) > 0 and max(self.lasting) - min(self.lasting) > BEATS_APART * max(self.lasting)
+
+    @property
     def key(self) -> tuple[Any, ...]:
-        """Sorts the best first: the longest axes are the least foreshortened."""
+        """Sorts the best first: of one heart rate, then the longest axes, which are the least foreshortened."""
         four, two = (lengths[0] for lengths in self.found["lengths_mm"])
-        return (-(four + two), abs(four - two), self.four.uid, self.two.uid)
+        return (self.rates_differ, -(four + two), abs(four - two), self.four.uid, self.two.uid)
 
 
 def combine(readings: Sequence[KeptReading]) -> Sequence[StudyValue | Ineligible]:
@@ -153,9 +163,10 @@ def _notes(pair: _Pair, *, count: int) -> tuple[str, ...]:
     beats = [len(plane.ventricle.get("beats") or ()) for plane in (pair.four, pair.two)]
     notes = [f"long axes A4C {four:.0f} mm, A2C {two:.0f} mm; beats averaged: A4C {beats[0]}, A2C {beats[1]}"]
     if count > 1:
-        notes.append(f"the longest of {count} pairs of loops, whose planes are the least foreshortened")
-    lasting = [float(plane.ventricle.get("beat_ms") or 0.0) for plane in (pair.four, pair.two)]
-    if min(lasting) > 0 and max(lasting) - min(lasting) > BEATS_APART * max(lasting):
-        rates = " and ".join(f"{60_000 / each:.0f}" for each in lasting)
+        notes.append(
+            f"the longest of {count} pairs of loops that go together, whose planes are the least foreshortened"
+        )
+    if pair.rates_differ:
+        rates = " and ".join(f"{60_000 / each:.0f}" for each in pair.lasting)
         notes.append(f"the heart rates of the two planes differ: {rates} a minute")
     return tuple(notes)

@@ -192,6 +192,23 @@ def test_a_corrected_patient_gets_everything_anew_and_the_wrong_one_nothing(open
         take(bench, notes[0])
 
 
+def test_a_corrected_birth_date_is_an_age_that_models_ask_for(bench: ReportBench) -> None:
+    """A child who was recorded under a parent's name must not be measured by a model for adults."""
+    loop = bench.loop()
+    study = str(loop.StudyInstanceUID)
+    born = f"{int(loop.StudyDate[:4]) - 12}0101"
+    put_right(bench, study, patient_id="P7", birth_date=born)
+    late = bench.loop(study)  # the scanner still has the wrong entry
+    for each in (loop, late):
+        facts = bench.archive.index.facts(str(each.SOPInstanceUID))
+        assert facts is not None
+        assert (facts.patient_id, int(facts.age_years or 0)) == ("P7", 12)
+    put_right(bench, study, birth_date="")
+    facts = bench.archive.index.facts(str(loop.SOPInstanceUID))
+    assert facts is not None
+    assert facts.age_years is None
+
+
 def test_a_persons_report_is_written_once_more_for_the_right_patient(bench: ReportBench) -> None:
     """A signature counts for the heart that was looked at; only the name was wrong."""
     loop = bench.loop()

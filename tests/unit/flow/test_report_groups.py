@@ -300,6 +300,15 @@ def test_a_task_whose_combine_is_gone_says_so_and_loses_no_value() -> None:
     assert group.refusals[0].reason.startswith("its loops cannot be combined")
 
 
+def test_a_task_whose_combine_raises_says_so_and_loses_no_value() -> None:
+    """A fault in somebody's plug-in would leave every study without its report."""
+    tasks = {**TASKS, "segmentation": replace(TASKS["segmentation"], combine="statistics:mean")}
+    of = loop("1")
+    (group,) = report_of([of], [said(of, "segmentation", number(EF_A4C, 60, method=SINGLE_PLANE))], tasks=tasks).groups
+    assert len(group.values) == 1
+    assert group.refusals[0].reason.startswith("its loops cannot be combined: TypeError")
+
+
 def test_a_task_that_only_refused_is_not_combined() -> None:
     """ "biplane needs ..." would be said of a study in which no loop could be segmented at all."""
     of = loop("1")

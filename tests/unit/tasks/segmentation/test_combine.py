@@ -116,6 +116,13 @@ def test_hearts_that_beat_at_different_rates_are_told() -> None:
     assert "67 and 100 a minute" in found["18043-0"].measurement.notes[-1]
 
 
+def test_planes_of_one_heart_rate_go_before_longer_ones() -> None:
+    """A two-chamber loop of a faster heart, a little longer, is no better partner than one of the same rate."""
+    found = values_of(kept("1", "A4C"), kept("2", "A2C", length=82.0, beat_ms=500.0), kept("3", "A2C", length=79.0))
+    assert set(found["18043-0"].frames) == {"1", "3"}
+    assert not any("rates" in note for note in found["18043-0"].measurement.notes)
+
+
 def test_the_worker_combines_without_torch() -> None:
     """A worker that loads torch takes half a gigabyte more and seconds to start."""
     code = (
