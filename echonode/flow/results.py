@@ -121,6 +121,12 @@ def marks_of(results: Sequence[Result]) -> dict[int, str]:
     }
 
 
+def frames_exist(results: Sequence[Result], *, count: int) -> bool:
+    """Whether what the results were read from are frames of an object of `count` frames; no report can name others."""
+    named = (frame for each in results if isinstance(each, Measurement | Finding) for frame in each.frames)
+    return all(0 <= frame < count for frame in named)
+
+
 def kept_of(results: Sequence[Result]) -> tuple[Result, ...]:
     """The results that are kept as values."""
     return tuple(each for each in results if isinstance(each, KEPT))

@@ -41,7 +41,7 @@ from echonode.flow.lines import Lines
 from echonode.flow.prepare import BEGUN, LINE, SHADOW, Known, Preparation, Prepared, Refused
 from echonode.flow.publish import Published, Publisher
 from echonode.flow.replan import VIEWLESS
-from echonode.flow.results import Origin, objects_of
+from echonode.flow.results import Origin, frames_exist, objects_of
 from echonode.flow.route import SHADOW_QUEUE, shadow_queue
 from echonode.flow.seen import follow
 from echonode.registry.catalogue import Catalogue
@@ -195,6 +195,8 @@ class Runs:
             raise RunFailed("the model package changed while the run was under way")
         if not outcome.results:
             raise RunFailed("the model gave nothing", transient=False)
+        if not frames_exist(outcome.results, count=prepared.facts.frames):
+            raise RunFailed("the model names frames that the object does not have", transient=False)
         now = self._archive.work.get(item.id)
         if now.state is not WorkState.IN_PROGRESS or now.lease_owner != self._leases.owner:
             LOG.info("a run is not wanted any more", extra=_named(item))

@@ -10,7 +10,16 @@ import pytest
 from echonode.core.codes import Code
 from echonode.core.errors import RunFailed
 from echonode.core.results import Details, Embedding, Finding, Ineligible, LabelMap, Measurement
-from echonode.flow.results import SHORT, details_of, kept_of, line_of, marks_of, objects_of, values_in_words
+from echonode.flow.results import (
+    SHORT,
+    details_of,
+    frames_exist,
+    kept_of,
+    line_of,
+    marks_of,
+    objects_of,
+    values_in_words,
+)
 
 CENTIMETRE, NOTHING = Code("cm", "UCUM", "centimeter"), Code("1", "UCUM", "no units")
 LABELS = LabelMap(labels=np.zeros((1, 2, 2), np.uint8), frames=(0,), segments={})
@@ -73,3 +82,12 @@ def test_two_label_maps_of_one_run_are_a_fault_of_the_model(tmp_path: Any) -> No
 def test_single_planes_are_called_by_their_own_name() -> None:
     """LOINC 79993-2 is of the four-chamber view, 79992-4 of the two-chamber view (PS3.16 CID 12300)."""
     assert (SHORT["79993-2", "LN"], SHORT["79992-4", "LN"]) == ("EF A4C", "EF A2C")
+
+
+@pytest.mark.parametrize(("frames", "fits"), [((), True), ((0, 4), True), ((1, 5), False), ((-1,), False)])
+def test_frames_that_an_object_does_not_have_are_no_result(frames: tuple[int, ...], fits: bool) -> None:
+    """A model that counts frames from 1 would keep the report of the whole study from coming."""
+    ejection = Measurement(
+        concept=Code("18043-0", "LN", "EF"), value=54, unit=Code("%", "UCUM", "percent"), frames=frames
+    )
+    assert frames_exist([ejection, Details(values={})], count=5) is fits
