@@ -20,7 +20,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path) -> I
     monkeypatch.setenv("PYTHONPATH", str(checkout))
     benches: list[ReportBench] = []
 
-    def build(**options: object) -> ReportBench:
+    def build(**options: Any) -> ReportBench:
         benches.append(ReportBench(tmp_path, **options))
         return benches[-1]
 
@@ -38,7 +38,8 @@ def put_right(bench: ReportBench, study: str) -> None:
 
 def first_correct(bench: ReportBench, study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The correction comes when the next object has been built and is not stored yet."""
-    publish, done = bench.publisher.publish, []
+    publish = bench.publisher.publish
+    done: list[bool] = []
 
     def meanwhile(make: Callable[[], Any], **options: Any) -> Any:
         made = make()
