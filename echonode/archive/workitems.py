@@ -205,10 +205,14 @@ class WorkStore:
         with self._database.reading() if conn is None else nullcontext(conn) as connection:
             return self._read(connection, work_id)
 
-    def open_runs(self, connection: Connection, *, study_uid: str, sop_instance_uid: str) -> Sequence[WorkItem]:
-        """Runs of that object that wait or are under way, oldest first."""
-        of_object = and_(_W.study_uid == study_uid, _W.sop_instance_uid == sop_instance_uid)
-        runs = and_(of_object, _W.kind == WorkKind.RUN, _W.state.in_(_OPEN))
+    def open_runs(
+        self, connection: Connection, *, study_uid: str, sop_instance_uid: str | None = None
+    ) -> Sequence[WorkItem]:
+        """Runs of that object, or of the whole study, that wait or are under way, oldest first."""
+        wanted = _W.study_uid == study_uid
+        if sop_instance_uid is not None:
+            wanted = and_(wanted, _W.sop_instance_uid == sop_instance_uid)
+        runs = and_(wanted, _W.kind == WorkKind.RUN, _W.state.in_(_OPEN))
         return [_item(row) for row in connection.execute(select(WORKITEM).where(runs).order_by(_W.id))]
 
     def beginning_with(self, text: str, *, limit: int = 2) -> Sequence[WorkItem]:
@@ -352,7 +356,9 @@ class WorkStore:
             .values(state=state, lease_owner=None, lease_until=None, updated_at=self._clock(), **values)
         )
         looks = bool(item.payload.get("shadow"))  # what a model says that only looks is in no report
-        if state is WorkState.CANCELED and item.kind is WorkKind.RUN and not looks:  # the study's report says that nothing came of it
+        if (
+            state is WorkState.CANCELED and item.kind is WorkKind.RUN and not looks
+        ):  # the study's report says that nothing came of it
             due = and_(STUDY.c.study_uid == item.study_uid, STUDY.c.report_due == false())
             connection.execute(update(STUDY).where(due).values(report_due=True))
         return self._read(connection, item.id)

@@ -15,7 +15,9 @@ from echonode.core.errors import BadInput, EchonodeError, PackageInvalid
 if TYPE_CHECKING:
     from echonode.registry.catalogue import Catalogue
 
-app = typer.Typer(name="models", help="Model packages: list, show, register, promote, rollback, import.", no_args_is_help=True)
+app = typer.Typer(
+    name="models", help="Model packages: list, show, register, promote, rollback, import.", no_args_is_help=True
+)
 app.command("parity")(parity.parity_command)
 app.command("agreement")(agreement.agreement_command)
 app.command("register")(model_life.register_command)

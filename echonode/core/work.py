@@ -11,7 +11,10 @@ from echonode.core.states import WorkState
 
 
 class WorkKind(StrEnum):
-    """What a workitem asks for. A queue is a model's name for RUN, a destination's name for DELIVER, "report" for REPORT, "train" for TRAIN."""
+    """What a workitem asks for.
+
+    A queue is a model's name for RUN, a destination's name for DELIVER, "report" for REPORT, "train" for TRAIN.
+    """
 
     RUN = "run"
     DELIVER = "deliver"

@@ -136,9 +136,7 @@ _LVID_D: Final = _quantity(
 _LVID_S: Final = _quantity(
     "29438-9", "LN", "Left Ventricle Internal Systolic Dimension", MILLIMETRE, "80011-0@2d 80012-8@m-mode"
 )
-_FS: Final = _quantity(
-    "18051-3", "LN", "Left Ventricular Fractional Shortening", PERCENT, "29434-8@2d 29435-5@m-mode"
-)
+_FS: Final = _quantity("18051-3", "LN", "Left Ventricular Fractional Shortening", PERCENT, "29434-8@2d 29435-5@m-mode")
 _LA_VOLUME: Final = _quantity(
     "399235004", "SCT", "Left Atrium Systolic Volume", MILLILITRE,
     "79983-3=125207 79981-7=125204 79986-6=125208/A4C 79985-8=125208/A2C",

@@ -54,7 +54,9 @@ def choose(
             package = catalogue.get(name)
             if package.task != task:
                 raise RunFailed(f"model {package.name!r} is for {package.task}, not for {task}", transient=False)
-            refusal = refusal_of(InputContract.model_validate(package.input), facts) or _simulated(package, facts, settings)
+            refusal = refusal_of(InputContract.model_validate(package.input), facts) or _simulated(
+                package, facts, settings
+            )
         except EchonodeError as error:
             errors.append(error)
             because = because or str(error)

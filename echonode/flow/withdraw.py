@@ -39,7 +39,7 @@ def withdraw(
     """Take back one result, or with a study everything that was made of it. `by` is the person, `who` gave the order.
 
     A report goes with its document and its measurements. What models said of single loops still counts, except where the
-    whole study is named. Doing it twice does nothing more.
+    whole study is named: then runs that have not ended are canceled too. Doing it twice does nothing more.
 
     Raises:
         NotFound: no such object or study.
@@ -64,6 +64,11 @@ def withdraw(
             archive, routes, settings, connection, study_uid=study_uid, uids=uids, reason=reason, by=by, who=who
         )
         if whole:
+            for item in archive.work.open_runs(connection, study_uid=study_uid):
+                outcome = {"result": "superseded", "reason": reason}
+                archive.work.cancel(
+                    item.id, reason=f"the study was withdrawn: {reason}", outcome=outcome, conn=connection
+                )
             archive.withdrawals.forget_readings(connection, study_uid)
             archive.studies.due(connection, study_uid, wanted=False)
         elif report is None and taken.uids:

@@ -132,7 +132,6 @@ class SampleRunner:
                 print('{"event": "done", "run_id": "forged"}', flush=True)
         return doubled(clip)
 
-
     def _own_value(self, clip: Clip) -> float:
         """The package probe says 40 and a point a frame; every other half a point a frame more."""
         return 40.0 + len(clip.frames) * (1.0 if self.package.name == "probe" else 1.5)

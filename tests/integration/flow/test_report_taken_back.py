@@ -142,6 +142,19 @@ def test_a_whole_study_is_taken_back(bench: ReportBench) -> None:
     assert seen(bench, str(loop.SOPInstanceUID)), "what came from the scanner stays"
 
 
+def test_no_run_of_a_withdrawn_study_brings_something_back(opened: Callable[..., ReportBench]) -> None:
+    """A study that was taken back must not fill up again by what was still waiting."""
+    bench = opened(routes=WITH_RUNS)
+    loop = bench.loop()
+    study = str(loop.StudyInstanceUID)
+    take(bench, study)
+    bench.run_all()
+    (run,) = bench.items(WorkKind.RUN)
+    assert run.state is WorkState.CANCELED
+    assert "the study was withdrawn: wrong heart" in run.reason
+    assert bench.derived() == []
+
+
 def test_what_came_from_a_scanner_cannot_be_withdrawn(bench: ReportBench) -> None:
     """A slip of the mouse must not hide the examination."""
     loop = bench.loop()

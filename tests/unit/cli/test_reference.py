@@ -98,7 +98,8 @@ def _is_code(text: str) -> bool:
 
 def test_the_shipped_routes_make_slow_motion_of_2d_loops_and_send_nothing(checkout: Path) -> None:
     routes = load_configuration(checkout / "ae_config").routes
-    assert not any(route.deliver_to for route in routes.route) and not routes.report.deliver_to
+    assert not any(route.deliver_to for route in routes.route)
+    assert not routes.report.deliver_to
     stress, rest = (route for route in routes.route if route.task == "slow_motion")
     for route, stage in ((stress, ("any",)), (rest, ("none",))):
         assert (route.task, dict(route.parameters), route.deliver_to) == ("slow_motion", {"factor": 4, "beats": 2}, ())

@@ -34,9 +34,7 @@ def labels() -> np.ndarray:
 @pytest.fixture
 def segmentation(tmp_path: Path, labels: np.ndarray) -> Path:
     write_loop(tmp_path / "loop.dcm", size=45)
-    package = Package(
-        name="unet", version="1", task="segmentation", title="U-Net", folder=tmp_path, digest="d" * 64
-    )
+    package = Package(name="unet", version="1", task="segmentation", title="U-Net", folder=tmp_path, digest="d" * 64)
     named = {1: Code("87878005", "SCT", "Left ventricle"), 2: Code("82471001", "SCT", "Left atrium")}
     built = build_segmentation(
         tmp_path / "loop.dcm",
