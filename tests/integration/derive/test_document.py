@@ -137,7 +137,7 @@ def test_a_name_is_printed_in_letters_that_the_page_has_or_not_at_all(
 def test_a_pdf_reader_finds_the_text(tmp_path: Path, small: dict[str, Dataset]) -> None:
     reader = shutil.which("pdftotext")
     if reader is None:
-        pytest.skip("pdftotext is not installed on this machine")
+        pytest.skip("no pdftotext (poppler-utils) to read it with")
     path = tmp_path / "page.pdf"
     path.write_bytes(built(tmp_path / "page.dcm", small).EncapsulatedDocument)
     done = subprocess.run([reader, "-layout", str(path), "-"], capture_output=True, text=True, check=True)
