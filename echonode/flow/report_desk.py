@@ -150,7 +150,8 @@ def _waits_for(archive: Archive, configuration: Configuration, study_uid: str) -
     if state.unsettled_since is not None:
         return "the study is not complete yet; echonode study process-now does not wait"
     if state.report_due and (runs := archive.studies.open_runs(study_uid)):
-        return f"{runs} runs of the study have not ended" if runs > 1 else "a run of the study has not ended"
+        told = f"{runs} runs of the study have not ended" if runs > 1 else "a run of the study has not ended"
+        return told + _paused(archive, study_uid)
     if state.report_due:
         return "a report is due and will be made at once by a running node"
     if items and items[0].state is WorkState.CANCELED:
@@ -161,3 +162,12 @@ def _waits_for(archive: Archive, configuration: Configuration, study_uid: str) -
             return "the last report was withdrawn; echonode study process-now has it made again"
         return str(items[0].outcome.get("reason", "")) if items else "no object of the study asked for a report"
     return ""
+
+
+def _paused(archive: Archive, study_uid: str) -> str:
+    """Which pauses hold the study's runs back: no report comes as long as they last."""
+    pauses = {(str(pause.kind), pause.name) for pause in archive.pauses.list()}
+    runs = archive.work.list(kind=WorkKind.RUN, state=WorkState.SCHEDULED, study_uid=study_uid, limit=MOST_ITEMS)
+    names = {("model", item.queue) for item in runs} | {("route", item.route) for item in runs}
+    held = sorted(names & pauses)
+    return "" if not held else "; " + ", ".join(f"{kind} {name} is paused" for kind, name in held)

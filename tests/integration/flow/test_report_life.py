@@ -11,12 +11,15 @@ import pytest
 from pydicom import dcmread
 
 from echonode.archive.reports import KeptReport, ReportStatus
+from echonode.core.configuration import Configuration
 from echonode.core.errors import BadInput, NotFound
+from echonode.core.peers import PeersFile
 from echonode.core.report import ReportState
 from echonode.core.report_json import of_json
 from echonode.core.states import WorkState
-from echonode.core.work import WorkKind
+from echonode.core.work import WorkKind, WorkRequest
 from echonode.flow.leases import Leases
+from echonode.flow.report_desk import report as report_row
 from echonode.flow.review import accept, reject, values_of
 from echonode.flow.settle import process_now, settle
 from echonode.flow.takeover import take_over
@@ -100,8 +103,6 @@ def test_a_report_waits_for_the_runs_of_its_study(tmp_path: Path, bench: ReportB
     """A report that is made while a model still looks would be revised a minute later."""
     loop = bench.loop()
     bench.say(loop, 54.0)
-    from echonode.core.work import WorkRequest
-
     request = WorkRequest(kind=WorkKind.RUN, queue="probe", unique_key="x", study_uid=str(loop.StudyInstanceUID))
     with bench.archive.transaction() as connection:
         (work_id,) = bench.archive.work.enqueue(connection, [request])
@@ -110,6 +111,22 @@ def test_a_report_waits_for_the_runs_of_its_study(tmp_path: Path, bench: ReportB
     bench.archive.work.cancel(work_id, reason="enough")
     bench.report_all()
     assert bench.current(str(loop.StudyInstanceUID))
+
+
+def test_who_asks_for_a_report_is_told_of_the_pause_that_holds_it(tmp_path: Path, bench: ReportBench) -> None:
+    """A pause that was forgotten must not look like a model that takes its time."""
+    loop = bench.loop()
+    bench.say(loop, 54.0)
+    study = str(loop.StudyInstanceUID)
+    request = WorkRequest(kind=WorkKind.RUN, queue="probe", unique_key="x", study_uid=study)
+    with bench.archive.transaction() as connection:
+        bench.archive.work.enqueue(connection, [request])
+    bench.complete()
+    configuration = Configuration(folder=tmp_path, node=bench.settings, peers=PeersFile(), routes=bench.routes)
+    assert report_row(bench.archive, configuration, study)["waits_for"] == "a run of the study has not ended"
+    bench.archive.pauses.pause("model", "probe", by="me", reason="service")
+    said = report_row(bench.archive, configuration, study)["waits_for"]
+    assert said == "a run of the study has not ended; model probe is paused"
 
 
 def test_a_study_that_no_model_looked_at_gets_no_report(bench: ReportBench) -> None:
