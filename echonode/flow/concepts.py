@@ -214,6 +214,15 @@ def _known(code: Code) -> Concept | None:
     return None if foreign else _BY_CODE.get(code.value)
 
 
+def is_possible(number: Measurement) -> bool:
+    """Whether there can be such a value at all: no fraction of what is measured below 0 or above 100 %, no length, volume
+    or rate of 0 or less. Of concepts that nobody enters, and in other units, nothing is known."""
+    known = concept_of(number.concept).enterable
+    if known is None or number.unit != known.unit:
+        return True
+    return 0 <= number.value <= 100 if known.unit == PERCENT else number.value > 0
+
+
 def number_words(value: float, unit: Code) -> str:
     """A number with its unit, as many digits as its unit is read with."""
     number = f"{value:.{_DECIMALS.get(unit.value, 0 if 'min' in unit.value else 1)}f}"

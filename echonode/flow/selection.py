@@ -13,7 +13,7 @@ from typing import Final
 
 from echonode.core.report import LoopSaid, ReportedValue, ValueGroup
 from echonode.dicom.views import VIEWS
-from echonode.flow.concepts import MEAN, OF_A_RECORDING, PIXELS, Rank, concept_of, method_words, rank_of
+from echonode.flow.concepts import MEAN, OF_A_RECORDING, PIXELS, Rank, concept_of, is_possible, method_words, rank_of
 from echonode.flow.groups import Sorted
 from echonode.flow.stages import REST, is_rest, stage_key
 
@@ -95,9 +95,15 @@ def select(groups: Sequence[Sorted], loops: Sequence[LoopSaid]) -> tuple[ValueGr
 
 
 def stands_for_study(value: ReportedValue, group: ValueGroup) -> bool:
-    """Whether a value may stand for the study at all: of a heart at rest, in a unit that others can read."""
+    """Whether a value may stand for the study at all: of a heart at rest, one that a heart can have, in a unit that
+    others can read."""
     number = value.measurement
-    return is_rest(group.stage) and number.unit != PIXELS and number.concept.value not in OF_A_RECORDING
+    return (
+        is_possible(number)
+        and is_rest(group.stage)
+        and number.unit != PIXELS
+        and number.concept.value not in OF_A_RECORDING
+    )
 
 
 def view_of(value: ReportedValue, loops: Mapping[str, LoopSaid]) -> str:

@@ -420,3 +420,10 @@ def test_stages_that_stand_apart_are_named_even_where_nothing_was_measured() -> 
     remarks = report_of([peak, rest]).remarks
     assert any(each.startswith("stages (Baseline, Peak dose) stand apart") for each in remarks)
     assert not any("stand apart" in each for each in report_of([rest, loop("3")]).remarks)
+
+
+@pytest.mark.parametrize(("concept", "value"), [(EF, -5.0), (EF, 104.0), (LVIDD, 0.0)])
+def test_what_no_heart_can_have_stands_for_no_study(concept: Code, value: float) -> None:
+    """A model that fails would head the report with a number that is none."""
+    report = report_of([FOUR], [said(FOUR, "ejection_fraction", number(concept, value))])
+    assert [each.selected for group in report.groups for each in group.values] == [False]

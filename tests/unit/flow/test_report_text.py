@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from echonode.core.clip import Mode
+from echonode.core.codes import Code
 from echonode.core.report import ReportState, StudyReport
 from echonode.flow.report import apply, verified
 from echonode.flow.report_text import lines_of
@@ -50,6 +51,9 @@ REPORT = report_of(
 )
 
 
+STRAIN = Code("130690", "DCM", "Global longitudinal strain")
+
+
 def section(report: StudyReport, title: str) -> list[str]:
     """The lines under a title, to the next empty line."""
     lines = lines_of(report)
@@ -76,11 +80,11 @@ def test_limits_and_repeatability_are_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(7, "0 to 17 %"), (96, "86 to 100 %"), (-18, "-28 to -8 %")]
+    ("concept", "value", "words"), [(EF, 7, "0 to 17 %"), (EF, 96, "86 to 100 %"), (STRAIN, -18, "-28 to -8 %")]
 )  # fmt: skip
-def test_limits_end_where_the_quantity_does(value: float, words: str) -> None:
+def test_limits_end_where_the_quantity_does(concept: Code, value: float, words: str) -> None:
     """An ejection fraction of minus three percent would be printed as possible, or strain's limits be cut at zero."""
-    report = report_of([FOUR], [said(FOUR, "ejection_fraction", number(EF, value, uncertainty=10.0))])
+    report = report_of([FOUR], [said(FOUR, "segmentation", number(concept, value, uncertainty=10.0))])
     assert f" {value} % {words}" in section(report, "Values that stand")[1]
 
 
