@@ -21,10 +21,8 @@ from echonode.derive.common import (
     RESEARCH_USE_ONLY,
     DerivedObject,
     contribute,
-    instance_uid,
     lossy_bookkeeping,
     reference_source,
-    series_uid,
     set_character_set,
     study_time,
     with_identity,
@@ -35,12 +33,13 @@ from echonode.derive.heading import (
     check_picture,
     colour_of,
     describe_capture,
-    describe_colour,
+    describe_pixels,
+    model_words,
     picture_heading,
     sentences,
 )
 from echonode.derive.margin import Margin
-from echonode.dicom import elements
+from echonode.derive.names import Names, names_in_study_of
 from echonode.dicom.pixels import PixelSource, open_pixels
 
 KIND = "capture"
@@ -75,17 +74,7 @@ def build_capture(
     check_picture(picture)
     limits = limits or LimitsSection()
     with open_pixels(source, limits=limits) as pixels:
-        study = elements.text(pixels.header, "StudyInstanceUID")
-        uid = instance_uid(
-            KIND,
-            study_uid=study,
-            source_uids=(elements.text(pixels.header, "SOPInstanceUID"),),
-            pixel_digest=pixels.digest(),
-            package=package,
-            parameters=parameters,
-            index=index,
-            revision=revision,
-        )
+        names = names_in_study_of(pixels, KIND, package=package, parameters=parameters, index=index, revision=revision)
     writer = _CaptureWriter(
         source=source,
         picture=picture,
@@ -96,17 +85,10 @@ def build_capture(
         patient=patient,
         limits=limits,
         identifies=identifies,
-        sop_instance_uid=uid,
-        series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
+        names=names,
     )
-    return DerivedObject(
-        sop_instance_uid=uid,
-        sop_class_uid=CAPTURE,
-        series_uid=writer.series_uid,
-        study_uid=study,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        kind=KIND,
-        write=writer.write,
+    return names.derived_object(
+        KIND, sop_class_uid=CAPTURE, transfer_syntax_uid=ExplicitVRLittleEndian, write=writer.write
     )
 
 
@@ -121,18 +103,17 @@ class _CaptureWriter:
     patient: Mapping[str, Any] | None
     limits: LimitsSection
     identifies: bool
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     def write(self, path: Path) -> None:
         """Header and pixels to `path`."""
         package = self.package
         footer = f"echonode {package.name} {package.version} - {RESEARCH_USE_ONLY}"
         shown = Margin(below=(footer,)).around(colour_of(self.picture.pixels))
-        with FrameSpool(path.with_name(f"{path.name}.frames"), [shown.tobytes()]) as spool:
+        with FrameSpool(path, [shown.tobytes()]) as spool:
             with open_pixels(self.source, limits=self.limits) as pixels:
                 dataset = self._dataset(pixels, shown)
-            spool.write(dataset, path, transfer_syntax_uid=ExplicitVRLittleEndian)
+            spool.write(dataset, transfer_syntax_uid=ExplicitVRLittleEndian)
 
     def _dataset(self, pixels: PixelSource, shown: np.ndarray) -> Dataset:
         header, package = with_identity(pixels.header, self.patient), self.package
@@ -147,18 +128,17 @@ class _CaptureWriter:
             series="Measurement picture",
             index=self.index,
         )
-        dataset.SOPClassUID, dataset.SOPInstanceUID = CAPTURE, self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_uid
+        self.names.put_on(dataset, sop_class_uid=CAPTURE)
         describe_capture(dataset, package=package, conversion="WSD", now=now)
         dataset.ImageComments = f"{self.picture.title} - {RESEARCH_USE_ONLY}"
         dataset.BurnedInAnnotation = "YES" if self.identifies else "NO"
-        describe_colour(dataset, rows=shown.shape[0], columns=shown.shape[1], photometric="RGB")
+        describe_pixels(dataset, rows=shown.shape[0], columns=shown.shape[1], photometric="RGB")
         reference_source(header, dataset, locations_preserved=False)
         contribute(header, dataset, role=PROCESSING_EQUIPMENT, package=package, node=self.node, now=now)
         remark = lossy_bookkeeping(header, dataset, source_syntax=pixels.transfer_syntax_uid, method=None, ratio=None)
         dataset.DerivationDescription = sentences(
             f"{RESEARCH_USE_ONLY}. Not for measurement.",
-            f"{self.picture.title}: drawn by {package.name} {package.version} (package sha256 {package.digest[:16]}).",
+            f"{self.picture.title}: drawn by {model_words(package)}.",
             remark,
         )
         set_character_set(header, dataset)

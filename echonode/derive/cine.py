@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
-from echonode.core.codes import SLOW_MOTION, SYNTHESIZING_EQUIPMENT
+from echonode.core.codes import SYNTHESIZING_EQUIPMENT
 from echonode.core.errors import BadInput
 from echonode.core.package import Package
 from echonode.core.results import Loop
@@ -22,15 +21,10 @@ from echonode.derive.banner import place_banner
 from echonode.derive.common import (
     RESEARCH_USE_ONLY,
     DerivedObject,
-    base_dataset,
-    code_item,
     contribute,
-    declare_private_scheme,
-    instance_uid,
     lossy_bookkeeping,
     parameters_text,
     reference_source,
-    series_uid,
     set_character_set,
     study_time,
     with_identity,
@@ -38,6 +32,15 @@ from echonode.derive.common import (
 from echonode.derive.copying import copy_elements
 from echonode.derive.encapsulated import FrameSpool
 from echonode.derive.frames import Encoding, choose_encoding, encoded_frames
+from echonode.derive.heading import (
+    decimal_string,
+    describe_pixels,
+    describe_playback,
+    model_words,
+    sentences,
+    slow_motion_heading,
+)
+from echonode.derive.names import Names, names_in_study_of
 from echonode.dicom import elements
 from echonode.dicom.facts import PRIVATE_CREATOR
 from echonode.dicom.pixels import PixelSource, open_pixels
@@ -90,19 +93,8 @@ def cine_uid(
         BadInput: as `open_pixels` and `cine_parameters`.
     """
     with open_pixels(source, limits=limits or LimitsSection()) as pixels:
-        return _uid_of(pixels, package=package, parameters=cine_parameters(parameters), revision=revision)
-
-
-def _uid_of(pixels: PixelSource, *, package: Package, parameters: Mapping[str, Any], revision: int) -> str:
-    return instance_uid(
-        KIND,
-        study_uid=elements.text(pixels.header, "StudyInstanceUID"),
-        source_uids=(elements.text(pixels.header, "SOPInstanceUID"),),
-        pixel_digest=pixels.digest(),
-        package=package,
-        parameters=parameters,
-        revision=revision,
-    )
+        complete = cine_parameters(parameters)
+        return names_in_study_of(pixels, KIND, package=package, parameters=complete, revision=revision).sop_instance_uid
 
 
 def build_cine(
@@ -137,28 +129,21 @@ def build_cine(
             )
         if len(loop.frames) < 2 or round(float(loop.positions.max())) >= layout.frames:
             raise BadInput("a loop needs two frames, at positions inside its source")
-        study = elements.text(pixels.header, "StudyInstanceUID")
         encoding = choose_encoding(pixels, parameters["lossless"])
-        builder = _CineWriter(
-            source=source,
-            loop=loop,
-            package=package,
-            parameters=parameters,
-            node=node,
-            now=now,
-            patient=patient,
-            limits=limits,
-            sop_instance_uid=_uid_of(pixels, package=package, parameters=parameters, revision=revision),
-            series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
-        )
-    return DerivedObject(
-        sop_instance_uid=builder.sop_instance_uid,
-        sop_class_uid=US_MULTIFRAME,
-        series_uid=builder.series_uid,
-        study_uid=study,
-        transfer_syntax_uid=encoding.transfer_syntax_uid,
-        kind=KIND,
-        write=builder.write,
+        names = names_in_study_of(pixels, KIND, package=package, parameters=parameters, revision=revision)
+    writer = _CineWriter(
+        source=source,
+        loop=loop,
+        package=package,
+        parameters=parameters,
+        node=node,
+        now=now,
+        patient=patient,
+        limits=limits,
+        names=names,
+    )
+    return names.derived_object(
+        KIND, sop_class_uid=US_MULTIFRAME, transfer_syntax_uid=encoding.transfer_syntax_uid, write=writer.write
     )
 
 
@@ -172,8 +157,7 @@ class _CineWriter:
     now: datetime
     patient: Mapping[str, Any] | None
     limits: LimitsSection
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     def write(self, path: Path) -> None:
         """Encode every frame to a spool beside `path`, then write header and pixels to `path`."""
@@ -185,40 +169,36 @@ class _CineWriter:
                 sector=loop.sector, samples=samples, factor=loop.factor, longest_ms=float(loop.times_ms.max())
             )
             frames = encoded_frames(pixels, loop, encoding, banner, mark=self.parameters["mark"])
-            with FrameSpool(path.with_name(f"{path.name}.frames"), frames) as spool:
+            with FrameSpool(path, frames) as spool:
                 raw = len(spool.lengths) * pixels.layout.rows * pixels.layout.columns * encoding.samples
                 ratio = round(raw / max(spool.total, 1), 3)
                 dataset = self._dataset(pixels, encoding, ratio)
-                spool.write(dataset, path, transfer_syntax_uid=encoding.transfer_syntax_uid)
+                spool.write(dataset, transfer_syntax_uid=encoding.transfer_syntax_uid)
 
     def _dataset(self, pixels: PixelSource, encoding: Encoding, ratio: float) -> Dataset:
         header, loop, package = with_identity(pixels.header, self.patient), self.loop, self.package
         now = study_time(header, self.now)
-        dataset = base_dataset(header, node=self.node, now=now)
+        dataset = slow_motion_heading(
+            header,
+            package=package,
+            node=self.node,
+            now=now,
+            series_number=SERIES_NUMBER,
+            series=f"Slow motion {package.name} {package.version}",
+        )
+        self.names.put_on(dataset, sop_class_uid=US_MULTIFRAME)
         copy_elements(header, dataset, _COPIED)
         if any(name in dataset for name in _OF_A_PROTOCOL):
             copy_elements(header, dataset, ("NumberOfStages", "NumberOfViewsInStage"), empty=True)
-        dataset.ManufacturerModelName = package.title[:64]
-        dataset.SoftwareVersions = f"{package.name} {package.version}"[:64]
-        dataset.SOPClassUID, dataset.SOPInstanceUID = US_MULTIFRAME, self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_uid
-        dataset.Modality, dataset.SeriesNumber = "US", SERIES_NUMBER
-        dataset.SeriesDescription = f"Slow motion {package.name} {package.version}"[:55] + " RESEARCH"
-        copy_elements(header, dataset, ("BodyPartExamined",))
-        if not dataset.get("BodyPartExamined"):
-            dataset.BodyPartExamined = "HEART"
-        dataset.InstanceNumber = elements.integer(header, "InstanceNumber") or 1
-        dataset.PatientOrientation = None
         dataset.ImageType = _image_type(header)
         dataset.ImageComments = f"AI SLOW MOTION x{loop.factor} - {RESEARCH_USE_ONLY}"
-        dataset.SyntheticData = "YES"
-        dataset.ContentQualification = "RESEARCH"
-        self._describe_pixels(dataset, pixels, encoding)
+        describe_pixels(
+            dataset, rows=pixels.layout.rows, columns=pixels.layout.columns, photometric=encoding.photometric
+        )
+        dataset.NumberOfFrames = len(loop.frames)
         timing = _set_timing(dataset, header, loop, true_time=self.parameters["timing"] == "true_time")
         reference_source(header, dataset, locations_preserved=True)
         contribute(header, dataset, role=SYNTHESIZING_EQUIPMENT, package=package, node=self.node, now=now)
-        dataset.DerivationCodeSequence = Sequence([code_item(SLOW_MOTION)])
-        declare_private_scheme(dataset)
         remark = lossy_bookkeeping(
             header,
             dataset,
@@ -226,10 +206,9 @@ class _CineWriter:
             method=encoding.method,
             ratio=ratio if encoding.method else None,
         )
-        sentences = (
+        dataset.DerivationDescription = sentences(
             f"{RESEARCH_USE_ONLY}.",
-            f"Slow motion x{loop.factor} by temporal interpolation with {package.name} {package.version} "
-            f"(package sha256 {package.digest[:16]}).",
+            f"Slow motion x{loop.factor} by temporal interpolation with {model_words(package)}.",
             f"{int(loop.acquired.sum())} of {len(loop.frames)} frames are acquired, {int(loop.repeated.sum())} "
             "repeated, the others interpolated; frames that are marked INTERPOLATED were never seen by the probe.",
             timing,
@@ -237,23 +216,9 @@ class _CineWriter:
             *loop.notes,
             remark,
         )
-        dataset.DerivationDescription = (
-            " ".join(part for part in sentences if part).encode("ascii", "replace").decode()[:1024]
-        )
         self._private_block(dataset)
         set_character_set(header, dataset)
         return dataset
-
-    def _describe_pixels(self, dataset: Dataset, pixels: PixelSource, encoding: Encoding) -> None:
-        """Image Pixel module (PS3.3 C.7.6.3)."""
-        dataset.SamplesPerPixel = encoding.samples
-        dataset.PhotometricInterpretation = encoding.photometric
-        if encoding.samples == 3:
-            dataset.PlanarConfiguration = 0
-        dataset.Rows, dataset.Columns = pixels.layout.rows, pixels.layout.columns
-        dataset.NumberOfFrames = len(self.loop.frames)
-        dataset.BitsAllocated = dataset.BitsStored = 8
-        dataset.HighBit, dataset.PixelRepresentation = 7, 0
 
     def _private_block(self, dataset: Dataset) -> None:
         """Where each frame lies and what it is: Ultrasound Multi-frame has no functional groups to say it in."""
@@ -261,7 +226,7 @@ class _CineWriter:
         flags = np.where(loop.acquired, FLAG_ACQUIRED, np.where(loop.repeated, FLAG_REPEATED, FLAG_INTERPOLATED))
         block = dataset.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
         block.add_new(0x01, "DS", str(loop.factor))
-        block.add_new(0x02, "DS", _decimal(_true_interval_ms(loop)))
+        block.add_new(0x02, "DS", decimal_string(_true_interval_ms(loop)))
         for element, values in ((0x03, loop.positions), (0x05, loop.times_ms)):
             if 8 * len(values) <= _LONGEST_SHORT_ELEMENT:
                 block.add_new(element, "FD", [float(value) for value in values])
@@ -297,12 +262,7 @@ def _set_timing(dataset: Dataset, header: Dataset, loop: Loop, *, true_time: boo
     """
     interval = _true_interval_ms(loop)
     slow = interval * loop.factor
-    frame_time = interval if true_time else slow
-    rate = max(round(1000.0 / slow), 1)
-    dataset.FrameIncrementPointer = 0x00181063
-    dataset.FrameTime = _decimal(frame_time)
-    dataset.CineRate = dataset.RecommendedDisplayFrameRate = rate
-    dataset.PreferredPlaybackSequencing = 0
+    describe_playback(dataset, interval_ms=slow, frame_time_ms=interval if true_time else None)
     first, last = elements.integer(header, "StartTrim"), elements.integer(header, "StopTrim")
     inside = np.ones(len(loop.positions), bool)
     if first is not None and last is not None and 1 <= first < last:
@@ -314,7 +274,7 @@ def _set_timing(dataset: Dataset, header: Dataset, loop: Loop, *, true_time: boo
     whole = loop.positions[0] < 0.5 and loop.positions[-1] > frames - 1.5
     duration = elements.decimal(header, "EffectiveDuration") if whole else None
     true_seconds = float(loop.times_ms[-1] - loop.times_ms[0] + slow) / 1000.0
-    dataset.EffectiveDuration = _decimal(duration if duration is not None and duration > 0 else true_seconds)
+    dataset.EffectiveDuration = decimal_string(duration if duration is not None and duration > 0 else true_seconds)
     heart_rate = elements.integer(header, "HeartRate")
     if heart_rate is not None and heart_rate > 0:
         dataset.HeartRate = heart_rate
@@ -326,8 +286,3 @@ def _set_timing(dataset: Dataset, header: Dataset, loop: Loop, *, true_time: boo
         else f"It plays {loop.factor} times slower than real time: time, velocity and rate calipers on it are wrong."
     )
     return f"True interval between frames {interval:.3f} ms. {speed}{guess}"
-
-
-def _decimal(value: float) -> str:
-    """A DS of at most 16 characters, to a nanosecond."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")[:16]

@@ -19,7 +19,7 @@ from echonode.core.codes import (
     SOURCE_IMAGE,
     Code,
 )
-from echonode.core.identity import IMPLEMENTATION_CLASS_UID, derived_uid, digest_of
+from echonode.core.identity import IMPLEMENTATION_CLASS_UID
 from echonode.core.package import Package
 from echonode.core.settings import NodeSection
 from echonode.derive.copying import character_set_for, copy_elements
@@ -39,6 +39,9 @@ PATIENT_AND_STUDY = (
     "ResponsibleOrganization", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
     "StudyInstanceUID", "StudyDescription", "ProcedureCodeSequence", "IssuerOfAccessionNumberSequence",
     "TimezoneOffsetFromUTC",
+)  # fmt: skip
+_SCANNER = (
+    "Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions",
 )  # fmt: skip
 METHOD_OF_SYNTAX = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
@@ -66,40 +69,6 @@ class DerivedObject:
     transfer_syntax_uid: str
     kind: str
     write: Callable[[Path], None]
-
-
-def instance_uid(
-    kind: str,
-    *,
-    study_uid: str,
-    source_uids: tuple[str, ...],
-    pixel_digest: str,
-    package: Package,
-    parameters: Mapping[str, Any],
-    index: int = 0,
-    revision: int = 0,
-) -> str:
-    """The SOP Instance UID of a result: the same for the same pixels, model, parameters and revision.
-
-    `revision` counts corrections of the header (a patient merge), which need a new object for the same pixels.
-    """
-    return derived_uid(
-        kind,
-        study_uid,
-        *sorted(source_uids),
-        pixel_digest,
-        package.name,
-        package.version,
-        package.digest,
-        digest_of(parameters),
-        str(index),
-        str(revision),
-    )
-
-
-def series_uid(kind: str, *, study_uid: str, package: Package, revision: int = 0) -> str:
-    """The Series Instance UID that all results of one kind and model version share in a study."""
-    return derived_uid("series", kind, study_uid, package.name, package.version, str(revision))
 
 
 def code_item(code: Code) -> Dataset:
@@ -151,9 +120,7 @@ def set_character_set(source: Dataset, dataset: Dataset) -> None:
 
 def reference_source(source: Dataset, dataset: Dataset, *, locations_preserved: bool) -> None:
     """Source Image Sequence and Common Instance Reference (PS3.3 C.7.6.1.1.4, C.12.2) to the one source image."""
-    image = Dataset()
-    image.ReferencedSOPClassUID = elements.text(source, "SOPClassUID")
-    image.ReferencedSOPInstanceUID = elements.text(source, "SOPInstanceUID")
+    image = reference_to(source)
     image.SpatialLocationsPreserved = "YES" if locations_preserved else "NO"
     image.PurposeOfReferenceCodeSequence = Sequence([code_item(SOURCE_IMAGE)])
     dataset.SourceImageSequence = Sequence([image])
@@ -162,36 +129,40 @@ def reference_source(source: Dataset, dataset: Dataset, *, locations_preserved: 
 
 def refer_to_instance(source: Dataset, dataset: Dataset) -> None:
     """Common Instance Reference (PS3.3 C.12.2) to the one source image."""
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = elements.text(source, "SOPClassUID")
-    instance.ReferencedSOPInstanceUID = elements.text(source, "SOPInstanceUID")
     series = Dataset()
     series.SeriesInstanceUID = elements.text(source, "SeriesInstanceUID")
-    series.ReferencedInstanceSequence = Sequence([instance])
+    series.ReferencedInstanceSequence = Sequence([reference_to(source)])
     dataset.ReferencedSeriesSequence = Sequence([series])
+
+
+def reference_to(header: Dataset) -> Dataset:
+    """`reference_item` to the object with that header."""
+    return reference_item(elements.text(header, "SOPClassUID"), elements.text(header, "SOPInstanceUID"))
+
+
+def reference_item(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """A reference to an object (PS3.3 table 10-11)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+    return item
 
 
 def contribute(
     source: Dataset, dataset: Dataset, *, role: Code, package: Package, node: NodeSection, now: datetime
 ) -> None:
     """Contributing Equipment (PS3.3 C.12.1.1.5): the scanner, then this node in `role` with its model."""
+    ours = our_equipment(role, package, node=node, now=now)
+    dataset.ContributingEquipmentSequence = Sequence([scanner_equipment(source), ours])
+
+
+def scanner_equipment(header: Dataset) -> Dataset:
+    """The item of Contributing Equipment (PS3.3 C.12.1.1.5) that names the scanner of the object with that header."""
     scanner = Dataset()
     scanner.PurposeOfReferenceCodeSequence = Sequence([code_item(ACQUISITION_EQUIPMENT)])
-    copy_elements(
-        source,
-        scanner,
-        (
-            "Manufacturer",
-            "InstitutionName",
-            "StationName",
-            "ManufacturerModelName",
-            "DeviceSerialNumber",
-            "SoftwareVersions",
-        ),
-    )
+    copy_elements(header, scanner, _SCANNER)
     if "Manufacturer" not in scanner:
         scanner.Manufacturer = "unknown"
-    dataset.ContributingEquipmentSequence = Sequence([scanner, our_equipment(role, package, node=node, now=now)])
+    return scanner
 
 
 def our_equipment(role: Code, package: Package, *, node: NodeSection, now: datetime) -> Dataset:

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from echonode.core.report import ReportState, StudyReport
 from echonode.core.settings import NodeSection
 from echonode.derive import report_codes as codes
-from echonode.derive.common import DerivedObject, code_item, declare_private_scheme, set_character_set
+from echonode.derive.common import DerivedObject, code_item, declare_private_scheme, reference_item, set_character_set
 from echonode.derive.document_page import Page
 from echonode.derive.report import report_uid
 from echonode.derive.report_document import COMPREHENSIVE_3D_SR, derived_object, document_dataset, document_uid
@@ -92,9 +92,4 @@ def _made_from(report: StudyReport, sources: Sources) -> list[Dataset]:
     for loop in report.loops:
         reference = sources.reference(loop.source.sop_instance_uid)
         references.append((reference.sop_class_uid, reference.sop_instance_uid))
-    items = []
-    for sop_class_uid, sop_instance_uid in dict.fromkeys(references):
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
-        items.append(item)
-    return items
+    return [reference_item(*reference) for reference in dict.fromkeys(references)]

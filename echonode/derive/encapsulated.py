@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from echonode.core.errors import BudgetExceeded
-from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from echonode.derive.part10 import file_meta
 
 _BASIC_LIMIT = 0xFFFFFFFE
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -22,15 +22,16 @@ _END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
 class FrameSpool:
-    """Encoded frames on disk, before the header that describes them can be written.
+    """Encoded frames on disk beside `target`, before the header that describes them can be written there.
 
     Use as a context manager: the spool file is gone at the end.
     """
 
-    def __init__(self, path: Path, frames: Iterable[bytes]) -> None:
-        self._path = path
+    def __init__(self, target: Path, frames: Iterable[bytes]) -> None:
+        self._target = target
+        self._path = target.with_name(f"{target.name}.frames")
         self.lengths: list[int] = []
-        with path.open("wb") as file:
+        with self._path.open("wb") as file:
             for frame in frames:
                 self.lengths.append(len(frame))
                 file.write(frame)
@@ -48,8 +49,8 @@ class FrameSpool:
         """Bytes of all frames."""
         return sum(self.lengths)
 
-    def write(self, dataset: Dataset, path: Path, *, transfer_syntax_uid: str) -> None:
-        """The Part 10 file at `path`: header, then pixel data; uncompressed only in Explicit VR Little Endian.
+    def write(self, dataset: Dataset, *, transfer_syntax_uid: str) -> None:
+        """The Part 10 file at the target: header, then pixel data; uncompressed only in Explicit VR Little Endian.
 
         Raises:
             BudgetExceeded: uncompressed frames of 4 GiB or more, which PS3.5 7.1.1 cannot express.
@@ -63,14 +64,8 @@ class FrameSpool:
             dataset.add_new(0x7FE00002, "OV", struct.pack(f"<{count}Q", *(n + n % 2 for n in self.lengths)))
         if not encapsulated and self.total > _BASIC_LIMIT:
             raise BudgetExceeded(f"{self.total} bytes of uncompressed frames do not fit one element")
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(dataset.SOPClassUID)
-        meta.MediaStorageSOPInstanceUID = UID(dataset.SOPInstanceUID)
-        meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-        dataset.file_meta = meta
-        with path.open("wb") as file:
+        dataset.file_meta = file_meta(dataset, transfer_syntax_uid=transfer_syntax_uid)
+        with self._target.open("wb") as file:
             dcmwrite(file, dataset, enforce_file_format=True)
             file.seek(0, os.SEEK_END)
             with self._path.open("rb") as spool:

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 from echonode.core.errors import Undecodable
 from echonode.core.results import Loop
 from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, Banner
+from echonode.derive.common import METHOD_OF_SYNTAX
 from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_for, style_of
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.layout import PixelLayout
@@ -60,7 +61,7 @@ def choose_encoding(source: PixelSource, lossless: bool | str) -> Encoding:
     return Encoding(
         transfer_syntax_uid=str(JPEGBaseline8Bit),
         photometric="MONOCHROME2" if style.grey else _ybr_label(layout, native),
-        method="ISO_10918_1",
+        method=METHOD_OF_SYNTAX[JPEG_BASELINE],
         style=style,
         native_style=native,
     )

@@ -22,14 +22,13 @@ from echonode.core.package import Package
 from echonode.core.results import LabelMap
 from echonode.core.settings import LimitsSection, NodeSection
 from echonode.derive.common import (
+    METHOD_OF_SYNTAX,
     RESEARCH_USE_ONLY,
     DerivedObject,
     code_item,
     contribute,
-    instance_uid,
     lossy_bookkeeping,
     reference_source,
-    series_uid,
     set_character_set,
     study_time,
     with_identity,
@@ -39,23 +38,25 @@ from echonode.derive.encapsulated import FrameSpool
 from echonode.derive.heading import (
     CAPTURE,
     COLOUR_CAPTURE,
+    burned_in,
     colour_of,
     describe_capture,
-    describe_colour,
+    describe_pixels,
+    describe_playback,
+    model_words,
     picture_heading,
     sentences,
 )
 from echonode.derive.jpeg import JpegStyle, encode
+from echonode.derive.names import Names, names_in_study_of
 from echonode.derive.palette import colours_of
 from echonode.derive.segmentation import check_labels
 from echonode.derive.sheet import Sheet, enlarged
-from echonode.dicom import elements
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.pixels import PixelSource, open_pixels
 
 KIND = "overlay"
 SERIES_NUMBER = 9003
-_METHOD = "ISO_10918_1"
 _STYLE = JpegStyle(sampling="4:2:2", quality=92)
 _THINNEST, _ROWS_A_PIXEL = 1.8, 320.0
 
@@ -88,17 +89,9 @@ def build_overlay(
         check_labels(labels, pixels)
         if any(not 0 <= frame < pixels.layout.frames for frame in marks):
             raise BadInput(f"marks of frames that a source of {pixels.layout.frames} frames has not")
-        study = elements.text(pixels.header, "StudyInstanceUID")
         drawn = {str(frame): marks[frame] for frame in sorted(marks)}
-        uid = instance_uid(
-            KIND,
-            study_uid=study,
-            source_uids=(elements.text(pixels.header, "SOPInstanceUID"),),
-            pixel_digest=pixels.digest(),
-            package=package,
-            parameters=dict(parameters) | ({"marks": drawn} if drawn else {}),
-            revision=revision,
-        )
+        named_by = dict(parameters) | ({"marks": drawn} if drawn else {})
+        names = names_in_study_of(pixels, KIND, package=package, parameters=named_by, revision=revision)
         moving = pixels.layout.frames > 1
     writer = _OverlayWriter(
         source=source,
@@ -110,16 +103,12 @@ def build_overlay(
         patient=patient,
         limits=limits,
         moving=moving,
-        sop_instance_uid=uid,
-        series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
+        names=names,
     )
-    return DerivedObject(
-        sop_instance_uid=uid,
+    return names.derived_object(
+        KIND,
         sop_class_uid=writer.sop_class_uid,
-        series_uid=writer.series_uid,
-        study_uid=study,
         transfer_syntax_uid=writer.transfer_syntax_uid,
-        kind=KIND,
         write=writer.write,
     )
 
@@ -135,8 +124,7 @@ class _OverlayWriter:
     patient: Mapping[str, Any] | None
     limits: LimitsSection
     moving: bool
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     @property
     def sop_class_uid(self) -> str:
@@ -150,11 +138,11 @@ class _OverlayWriter:
         """Draw every frame into a spool beside `path`, then write header and pixels to `path`."""
         with open_pixels(self.source, limits=self.limits) as pixels:
             sheet = self._sheet(pixels)
-            with FrameSpool(path.with_name(f"{path.name}.frames"), self._frames(pixels, sheet)) as spool:
+            with FrameSpool(path, self._frames(pixels, sheet)) as spool:
                 rows, columns = sheet.size
                 ratio = pixels.layout.frames * rows * columns * 3 / max(spool.total, 1)
                 dataset = self._dataset(pixels, sheet, ratio=round(ratio, 3))
-                spool.write(dataset, path, transfer_syntax_uid=self.transfer_syntax_uid)
+                spool.write(dataset, transfer_syntax_uid=self.transfer_syntax_uid)
 
     def _sheet(self, pixels: PixelSource) -> Sheet:
         segments = self.labels.segments
@@ -190,18 +178,17 @@ class _OverlayWriter:
             series_number=SERIES_NUMBER,
             series="Segmentation overlay",
         )
-        dataset.SOPClassUID, dataset.SOPInstanceUID = self.sop_class_uid, self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_uid
+        self.names.put_on(dataset, sop_class_uid=self.sop_class_uid)
         describe_capture(dataset, package=package, conversion="WSD", now=now)
         dataset.ImageComments = f"AI SEGMENTATION - {RESEARCH_USE_ONLY}"
         # What the scanner wrote on the screen is on every frame.
-        known = elements.text(header, "BurnedInAnnotation")
-        dataset.BurnedInAnnotation = known if known in ("YES", "NO") else "YES"
+        dataset.BurnedInAnnotation = burned_in(header)
         rows, columns = sheet.size
-        describe_colour(dataset, rows=rows, columns=columns, photometric="YBR_FULL_422" if self.moving else "RGB")
+        describe_pixels(dataset, rows=rows, columns=columns, photometric="YBR_FULL_422" if self.moving else "RGB")
         if self.moving:
             dataset.NumberOfFrames = pixels.layout.frames
-            _set_timing(dataset, sheet.times_ms)
+            times = sheet.times_ms
+            describe_playback(dataset, interval_ms=float(times[-1] - times[0]) / (len(times) - 1))
         reference_source(header, dataset, locations_preserved=False)
         contribute(header, dataset, role=PROCESSING_EQUIPMENT, package=package, node=self.node, now=now)
         dataset.DerivationCodeSequence = Sequence([code_item(SEGMENTATION)])
@@ -209,7 +196,7 @@ class _OverlayWriter:
             header,
             dataset,
             source_syntax=pixels.transfer_syntax_uid,
-            method=_METHOD if self.moving else None,
+            method=METHOD_OF_SYNTAX[JPEG_BASELINE] if self.moving else None,
             ratio=ratio if self.moving else None,
         )
         dataset.DerivationDescription = self._described(pixels, remark)
@@ -217,24 +204,15 @@ class _OverlayWriter:
         return dataset
 
     def _described(self, pixels: PixelSource, remark: str) -> str:
-        package, segments = self.package, self.labels.segments
+        segments = self.labels.segments
         names = ", ".join(segments[value].meaning for value in sorted(segments))
         marked = ", ".join(f"{mark} in frame {frame + 1}" for frame, mark in sorted(self.marks.items()))
         guessed = self.moving and not pixels.times().timed
         return sentences(
             f"{RESEARCH_USE_ONLY}. Not for measurement.",
-            f"Outlines of {names} by {package.name} {package.version} (package sha256 {package.digest[:16]}) "
+            f"Outlines of {names} by {model_words(self.package)} "
             f"on {len(self.labels.frames)} of {pixels.layout.frames} frames.",
             f"{marked}." if marked else "",
             "The source tells no frame time: 30 frames a second are assumed." if guessed else "",
             remark,
         )
-
-
-def _set_timing(dataset: Dataset, times_ms: np.ndarray) -> None:
-    """Cine and Multi-frame modules (PS3.3 C.7.6.5, C.7.6.6): as fast as the source."""
-    interval = float(times_ms[-1] - times_ms[0]) / (len(times_ms) - 1)
-    dataset.FrameIncrementPointer = 0x00181063
-    dataset.FrameTime = f"{interval:.6f}".rstrip("0").rstrip(".")[:16]
-    dataset.CineRate = dataset.RecommendedDisplayFrameRate = max(round(1000.0 / interval), 1)
-    dataset.PreferredPlaybackSequencing = 0

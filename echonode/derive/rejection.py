@@ -13,23 +13,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from echonode.core.codes import PROCESSING_EQUIPMENT, REJECTED_FOR_QUALITY, Code
 from echonode.core.errors import BadInput
-from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derived_uid
+from echonode.core.identity import derived_uid
 from echonode.core.settings import NodeSection
 from echonode.derive.common import (
     DerivedObject,
     base_dataset,
     code_item,
+    reference_to,
     set_character_set,
     study_time,
     with_identity,
 )
+from echonode.derive.names import Names
+from echonode.derive.part10 import write_document
 from echonode.dicom import elements
 from echonode.dicom.facts import MANUFACTURER
 
@@ -73,8 +75,11 @@ def build_rejection(
         raise BadInput("a rejection needs its reason and who rejects")
     study = studies.pop()
     words = (title.value, " ".join(reason.split()), " ".join(by.split()), str(revision))
-    uid = derived_uid(KIND, study, *sorted(unique), *words)
-    series = derived_uid("series", KIND, study, str(revision))
+    names = Names(
+        study_uid=study,
+        series_uid=derived_uid("series", KIND, study, str(revision)),
+        sop_instance_uid=derived_uid(KIND, study, *sorted(unique), *words),
+    )
     note = _Note(
         headers=tuple(unique[each] for each in sorted(unique)),
         reason=reason.strip(),
@@ -83,17 +88,10 @@ def build_rejection(
         node=node,
         now=now,
         patient=patient,
-        sop_instance_uid=uid,
-        series_uid=series,
+        names=names,
     )
-    return DerivedObject(
-        sop_instance_uid=uid,
-        sop_class_uid=KEY_OBJECTS,
-        series_uid=series,
-        study_uid=study,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        kind=KIND,
-        write=note.write,
+    return names.derived_object(
+        KIND, sop_class_uid=KEY_OBJECTS, transfer_syntax_uid=ExplicitVRLittleEndian, write=note.write
     )
 
 
@@ -106,28 +104,18 @@ class _Note:
     node: NodeSection
     now: datetime
     patient: Mapping[str, Any] | None
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     def write(self, path: Path) -> None:
         """The note to `path`."""
-        dataset = self._dataset()
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(KEY_OBJECTS)
-        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-        dataset.file_meta = meta
-        dcmwrite(path, dataset, enforce_file_format=True)
+        write_document(self._dataset(), path)
 
     def _dataset(self) -> Dataset:
         header = with_identity(self.headers[0], self.patient)
         now = study_time(header, self.now)
         dataset = base_dataset(header, node=self.node, now=now)
-        dataset.SOPClassUID, dataset.SOPInstanceUID = KEY_OBJECTS, self.sop_instance_uid
-        dataset.SeriesInstanceUID, dataset.SeriesNumber = self.series_uid, SERIES_NUMBER
-        dataset.Modality = "KO"
+        self.names.put_on(dataset, sop_class_uid=KEY_OBJECTS)
+        dataset.Modality, dataset.SeriesNumber = "KO", SERIES_NUMBER
         dataset.SeriesDescription = f"{self.title.meaning} RESEARCH"
         dataset.ManufacturerModelName = MANUFACTURER
         dataset.ReferencedPerformedProcedureStepSequence = Sequence([])
@@ -147,7 +135,7 @@ class _Note:
         """Current Requested Procedure Evidence (PS3.3 C.17.2): every rejected object by its series."""
         by_series: dict[str, list[Dataset]] = {}
         for header in self.headers:
-            by_series.setdefault(elements.text(header, "SeriesInstanceUID"), []).append(_reference(header))
+            by_series.setdefault(elements.text(header, "SeriesInstanceUID"), []).append(reference_to(header))
         study = Dataset()
         study.StudyInstanceUID = elements.text(self.headers[0], "StudyInstanceUID")
         study.ReferencedSeriesSequence = Sequence([])
@@ -179,16 +167,9 @@ class _Note:
         items.append(said)
         for header in self.headers:
             item = _item("CONTAINS", "IMAGE" if elements.has(header, "Rows") else "COMPOSITE", None)
-            item.ReferencedSOPSequence = Sequence([_reference(header)])
+            item.ReferencedSOPSequence = Sequence([reference_to(header)])
             items.append(item)
         dataset.ContentSequence = Sequence(items)
-
-
-def _reference(header: Dataset) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = elements.text(header, "SOPClassUID")
-    reference.ReferencedSOPInstanceUID = elements.text(header, "SOPInstanceUID")
-    return reference
 
 
 def _item(relationship: str, kind: str, name: Code | None) -> Dataset:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
-from echonode.core.codes import ACQUISITION_EQUIPMENT, PRIVATE_PREFIX, PROCESSING_EQUIPMENT
-from echonode.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derived_uid
+from echonode.core.codes import PRIVATE_PREFIX, PROCESSING_EQUIPMENT
+from echonode.core.identity import IMPLEMENTATION_VERSION_NAME, derived_uid
 from echonode.core.report import Algorithm, ReportState, StudyReport
 from echonode.core.settings import NodeSection
 from echonode.derive import report_codes as codes
@@ -25,11 +25,13 @@ from echonode.derive.common import (
     base_dataset,
     code_item,
     declare_private_scheme,
+    reference_item,
+    scanner_equipment,
     set_character_set,
     study_time,
     with_identity,
 )
-from echonode.derive.copying import copy_elements
+from echonode.derive.part10 import write_document
 from echonode.derive.report_groups import algorithm_key
 from echonode.derive.report_items import person_name, plain
 from echonode.derive.report_sources import Sources
@@ -37,9 +39,6 @@ from echonode.dicom.facts import MANUFACTURER
 
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
 COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-_SCANNER: Final = (
-    "Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions",
-)  # fmt: skip
 
 
 def document_uid(kind: str, report: StudyReport, *further: str) -> str:
@@ -154,12 +153,7 @@ def verifier(report: StudyReport, *, node: NodeSection, header: Dataset) -> Data
 def equipment(report: StudyReport, sources: Sources, *, node: NodeSection, now: datetime) -> Iterator[Dataset]:
     """Contributing Equipment (PS3.3 C.12.1.1.5): every scanner, then this node once for each algorithm."""
     for header in sources.scanners(report):
-        scanner = Dataset()
-        scanner.PurposeOfReferenceCodeSequence = Sequence([code_item(ACQUISITION_EQUIPMENT)])
-        copy_elements(header, scanner, _SCANNER)
-        if "Manufacturer" not in scanner:
-            scanner.Manufacturer = "unknown"
-        yield scanner
+        yield scanner_equipment(header)
     algorithms: list[Algorithm | None] = [*algorithms_of(report)]
     for algorithm in algorithms or [None]:
         ours = Dataset()
@@ -229,9 +223,7 @@ def _referenced(uids: Iterable[str], sources: Sources) -> Iterator[Dataset]:
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for uid in uids:
         reference = sources.reference(uid)
-        instance = Dataset()
-        instance.ReferencedSOPClassUID = reference.sop_class_uid
-        instance.ReferencedSOPInstanceUID = uid
+        instance = reference_item(reference.sop_class_uid, uid)
         studies.setdefault(sources.study_of(uid), {}).setdefault(reference.series_uid, []).append(instance)
     for study_uid, by_series in studies.items():
         study = Dataset()
@@ -249,13 +241,7 @@ def derived_object(dataset: Dataset, *, kind: str) -> DerivedObject:
     """`dataset` as an object that writes itself, in Explicit VR Little Endian."""
 
     def write(path: Path) -> None:
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-        dataset.save_as(path, enforce_file_format=True)
+        write_document(dataset, path)
 
     return DerivedObject(
         sop_instance_uid=str(dataset.SOPInstanceUID),

@@ -37,19 +37,18 @@ from echonode.derive.common import (
     code_item,
     contribute,
     declare_private_scheme,
-    instance_uid,
     lossy_bookkeeping,
     parameters_text,
     refer_to_instance,
-    series_uid,
+    reference_to,
     set_character_set,
     study_time,
     with_identity,
 )
 from echonode.derive.encapsulated import FrameSpool
 from echonode.derive.heading import picture_heading
+from echonode.derive.names import Names, names_in_study_of
 from echonode.derive.palette import cielab, colours_of
-from echonode.dicom import elements
 from echonode.dicom.facts import MANUFACTURER
 from echonode.dicom.pixels import PixelSource, open_pixels
 
@@ -88,16 +87,7 @@ def build_segmentation(
     with open_pixels(source, limits=limits) as pixels:
         check_labels(labels, pixels)
         seen = _seen(labels)
-        study = elements.text(pixels.header, "StudyInstanceUID")
-        uid = instance_uid(
-            KIND,
-            study_uid=study,
-            source_uids=(elements.text(pixels.header, "SOPInstanceUID"),),
-            pixel_digest=pixels.digest(),
-            package=package,
-            parameters=parameters,
-            revision=revision,
-        )
+        names = names_in_study_of(pixels, KIND, package=package, parameters=parameters, revision=revision)
     writer = _SegmentationWriter(
         source=source,
         labels=labels,
@@ -108,17 +98,10 @@ def build_segmentation(
         now=now,
         patient=patient,
         limits=limits,
-        sop_instance_uid=uid,
-        series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
+        names=names,
     )
-    return DerivedObject(
-        sop_instance_uid=uid,
-        sop_class_uid=SEGMENTATION_STORAGE,
-        series_uid=writer.series_uid,
-        study_uid=study,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        kind=KIND,
-        write=writer.write,
+    return names.derived_object(
+        KIND, sop_class_uid=SEGMENTATION_STORAGE, transfer_syntax_uid=ExplicitVRLittleEndian, write=writer.write
     )
 
 
@@ -165,15 +148,14 @@ class _SegmentationWriter:
     now: datetime
     patient: Mapping[str, Any] | None
     limits: LimitsSection
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     def write(self, path: Path) -> None:
         """Pack every frame into a spool beside `path`, then write header and pixels to `path`."""
-        with FrameSpool(path.with_name(f"{path.name}.frames"), self._packed()) as spool:
+        with FrameSpool(path, self._packed()) as spool:
             with open_pixels(self.source, limits=self.limits) as pixels:
                 dataset = self._dataset(pixels)
-            spool.write(dataset, path, transfer_syntax_uid=ExplicitVRLittleEndian)
+            spool.write(dataset, transfer_syntax_uid=ExplicitVRLittleEndian)
 
     def _packed(self) -> Iterator[bytes]:
         """The bits of all frames, the first pixel in the lowest bit, packed across frames (PS3.5 8.1.1, D)."""
@@ -199,8 +181,7 @@ class _SegmentationWriter:
             series_number=SERIES_NUMBER,
             series="Segmentation",
         )
-        dataset.SOPClassUID, dataset.SOPInstanceUID = SEGMENTATION_STORAGE, self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_uid
+        self.names.put_on(dataset, sop_class_uid=SEGMENTATION_STORAGE)
         dataset.ImageType = ["DERIVED", "PRIMARY"]
         dataset.ContentLabel = "SEGMENTATION"
         dataset.ContentDescription = f"AI segmentation - {RESEARCH_USE_ONLY}"
@@ -256,7 +237,7 @@ class _SegmentationWriter:
         item.SegmentedPropertyCategoryCodeSequence = Sequence([code_item(ANATOMICAL_STRUCTURE)])
         item.SegmentedPropertyTypeCodeSequence = Sequence([code_item(code)])
         item.TrackingID = f"{code.meaning}, {package.name} {package.version}"
-        item.TrackingUID = derived_uid("tracking", self.sop_instance_uid, code.scheme, code.value)
+        item.TrackingUID = derived_uid("tracking", self.names.sop_instance_uid, code.scheme, code.value)
         item.RecommendedDisplayCIELabValue = cielab(colours_of(self.seen)[value])
         algorithm = Dataset()
         algorithm.AlgorithmFamilyCodeSequence = Sequence([code_item(ARTIFICIAL_INTELLIGENCE)])
@@ -270,7 +251,7 @@ class _SegmentationWriter:
     def _dimensions(self, dataset: Dataset) -> None:
         """Multi-frame Dimension module (PS3.3 C.7.6.17): by segment, then by time."""
         organisation = Dataset()
-        organisation.DimensionOrganizationUID = derived_uid("dimensions", self.sop_instance_uid)
+        organisation.DimensionOrganizationUID = derived_uid("dimensions", self.names.sop_instance_uid)
         dataset.DimensionOrganizationSequence = Sequence([organisation])
         dimensions = []
         for pointer, group, label in (
@@ -291,9 +272,7 @@ class _SegmentationWriter:
         content.TemporalPositionIndex = place + 1
         identification = Dataset()
         identification.ReferencedSegmentNumber = number
-        image = Dataset()
-        image.ReferencedSOPClassUID = elements.text(header, "SOPClassUID")
-        image.ReferencedSOPInstanceUID = elements.text(header, "SOPInstanceUID")
+        image = reference_to(header)
         if frames > 1:
             image.ReferencedFrameNumber = self.labels.frames[place] + 1
         image.SpatialLocationsPreserved = "YES"

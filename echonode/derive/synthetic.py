@@ -30,11 +30,9 @@ from echonode.derive.common import (
     code_item,
     contribute,
     declare_private_scheme,
-    instance_uid,
     lossy_bookkeeping,
     our_equipment,
     reference_source,
-    series_uid,
     set_character_set,
     study_time,
     with_identity,
@@ -45,11 +43,13 @@ from echonode.derive.heading import (
     check_picture,
     colour_of,
     describe_capture,
-    describe_colour,
+    describe_pixels,
+    model_words,
     picture_heading,
     sentences,
 )
 from echonode.derive.margin import Margin
+from echonode.derive.names import Names, result_names
 from echonode.dicom import elements
 from echonode.dicom.pixels import open_pixels
 
@@ -98,10 +98,10 @@ def build_synthetic(
             origin, digest = elements.text(pixels.header, "SOPInstanceUID"), pixels.digest()
             if in_patient_study:
                 study = elements.text(pixels.header, "StudyInstanceUID")
-    uid = instance_uid(
+    names = result_names(
         KIND,
         study_uid=study,
-        source_uids=(origin,),
+        source_uid=origin,
         pixel_digest=digest,
         package=package,
         parameters=parameters,
@@ -118,18 +118,10 @@ def build_synthetic(
         now=now,
         patient=patient,
         limits=limits,
-        study_uid=study,
-        sop_instance_uid=uid,
-        series_uid=series_uid(KIND, study_uid=study, package=package, revision=revision),
+        names=names,
     )
-    return DerivedObject(
-        sop_instance_uid=uid,
-        sop_class_uid=CAPTURE,
-        series_uid=writer.series_uid,
-        study_uid=study,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        kind=KIND,
-        write=writer.write,
+    return names.derived_object(
+        KIND, sop_class_uid=CAPTURE, transfer_syntax_uid=ExplicitVRLittleEndian, write=writer.write
     )
 
 
@@ -148,9 +140,7 @@ class _SyntheticWriter:
     now: datetime
     patient: Mapping[str, Any] | None
     limits: LimitsSection
-    study_uid: str
-    sop_instance_uid: str
-    series_uid: str
+    names: Names
 
     def write(self, path: Path) -> None:
         """Header and pixels to `path`."""
@@ -158,28 +148,25 @@ class _SyntheticWriter:
             above=(BANNER,), below=(f"{self.package.name} {self.package.version}  {self._how()}",), alert=True
         )
         shown = margin.around(colour_of(self.picture.pixels), narrowest=NARROWEST)
-        with FrameSpool(path.with_name(f"{path.name}.frames"), [shown.tobytes()]) as spool:
-            spool.write(self._dataset(shown), path, transfer_syntax_uid=ExplicitVRLittleEndian)
+        with FrameSpool(path, [shown.tobytes()]) as spool:
+            spool.write(self._dataset(shown), transfer_syntax_uid=ExplicitVRLittleEndian)
 
     def _how(self) -> str:
         return ", ".join(f"{name} {self.parameters[name]}" for name in _TOLD if name in self.parameters)
 
     def _dataset(self, shown: np.ndarray) -> Dataset:
         dataset = self._nobody() if self.source is None else self._beside(self.source)
-        package = self.package
-        dataset.SOPClassUID, dataset.SOPInstanceUID = CAPTURE, self.sop_instance_uid
-        dataset.SeriesInstanceUID = self.series_uid
+        self.names.put_on(dataset, sop_class_uid=CAPTURE)
         dataset.SyntheticData = "YES"
         dataset.ImageComments = BANNER
         dataset.BurnedInAnnotation = "NO"
-        describe_colour(dataset, rows=shown.shape[0], columns=shown.shape[1], photometric="RGB")
+        describe_pixels(dataset, rows=shown.shape[0], columns=shown.shape[1], photometric="RGB")
         dataset.DerivationCodeSequence = Sequence([code_item(SYNTHESIS)])
         declare_private_scheme(dataset)
         how = self._how()
         dataset.DerivationDescription = sentences(
             f"{BANNER}. Not for measurement, not for diagnosis.",
-            f"Made by {package.name} {package.version} (package sha256 {package.digest[:16]})"
-            f"{f' with {how}' if how else ''}, picture {self.index + 1} of its run.",
+            f"Made by {model_words(self.package)}{f' with {how}' if how else ''}, picture {self.index + 1} of its run.",
             dataset.get("DerivationDescription", ""),
         )
         return dataset
@@ -204,7 +191,7 @@ class _SyntheticWriter:
         header = Dataset()
         header.PatientName = f"SYNTHETIC^{package.name}"[:64]
         header.PatientID = f"SYNTHETIC-{package.digest[:12].upper()}"
-        header.StudyInstanceUID = self.study_uid
+        header.StudyInstanceUID = self.names.study_uid
         header.StudyID = "SYNTHETIC"
         header.StudyDescription = f"Synthetic pictures, no patient - {RESEARCH_USE_ONLY}"
         dataset = self._heading(header, self.now)

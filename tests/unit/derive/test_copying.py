@@ -13,9 +13,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from echonode.core.package import Package
 from echonode.core.settings import NodeSection
-from echonode.derive.common import base_dataset, instance_uid, lossy_bookkeeping, series_uid, set_character_set
+from echonode.derive.common import base_dataset, lossy_bookkeeping, set_character_set
 from echonode.derive.copying import character_set_for, clean_date, clean_time, copy_elements
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
@@ -154,42 +153,6 @@ def test_once_lossy_is_lossy_for_ever() -> None:
     clean, _ = bookkeeping(header(LossyImageCompression="00"), syntax=RAW, method=None)
     assert clean.LossyImageCompression == "00"
     assert "LossyImageCompressionRatio" not in clean
-
-
-def package(**changes: Any) -> Package:
-    from pathlib import Path
-
-    values: dict[str, Any] = {
-        "name": "optical-flow", "version": "1.0", "task": "slow_motion", "title": "t", "folder": Path(), "digest": "aa",
-    }  # fmt: skip
-    return Package(**(values | changes))
-
-
-def test_a_uid_names_one_content() -> None:
-    base: dict[str, Any] = {
-        "study_uid": "1.2", "source_uids": ("1.2.3",), "pixel_digest": "d", "package": package(),
-        "parameters": {"factor": 4},
-    }  # fmt: skip
-    first = instance_uid("slow-motion", **base)
-    assert first == instance_uid("slow-motion", **base)
-    assert len(first) <= 64
-    others = [
-        instance_uid("slow-motion", **(base | change))
-        for change in (
-            {"study_uid": "1.3"},
-            {"source_uids": ("1.2.4",)},
-            {"pixel_digest": "e"},
-            {"package": package(digest="bb")},
-            {"package": package(version="1.1")},
-            {"parameters": {"factor": 2}},
-            {"index": 1},
-            {"revision": 1},
-        )
-    ]
-    assert len({first, *others}) == len(others) + 1
-    assert series_uid("slow-motion", study_uid="1.2", package=package()) == series_uid(
-        "slow-motion", study_uid="1.2", package=package(digest="bb")
-    )
 
 
 @pytest.mark.parametrize(
