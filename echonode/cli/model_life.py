@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from echonode.core.errors import BadInput, PackageInvalid
 if TYPE_CHECKING:
     from echonode.core.configuration import Configuration
     from echonode.core.package import Package
+    from echonode.flow.console import Console
 
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides this, for the audit trail.")]
 WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for the audit trail.")]
@@ -86,11 +88,12 @@ def promote_command(
     """Let a registered package look beside the active one (--shadow), or run in its place (--active), from now on."""
     if shadow == active:
         raise BadInput("promote needs one of --shadow and --active")
-    from echonode.cli.opened import opened_console
-
-    with opened_console(config, node, writing=True) as console:
-        row = console.promote_model(name, active=active, line=line, name=by, why=why, by=whoami())
-    _show(row, as_json)
+    _order(
+        lambda console: console.promote_model(name, active=active, line=line, name=by, why=why, by=whoami()),
+        config=config,
+        node=node,
+        as_json=as_json,
+    )
 
 
 def rollback_command(
@@ -102,11 +105,7 @@ def rollback_command(
     as_json: JsonOption = False,
 ) -> None:
     """Take the last promotion of a line back: what was active before it is active again."""
-    from echonode.cli.opened import opened_console
-
-    with opened_console(config, node, writing=True) as console:
-        row = console.rollback_model(line, name=by, why=why, by=whoami())
-    _show(row, as_json)
+    _order(lambda it: it.rollback_model(line, name=by, why=why, by=whoami()), config=config, node=node, as_json=as_json)
 
 
 def retire_command(
@@ -118,11 +117,7 @@ def retire_command(
     as_json: JsonOption = False,
 ) -> None:
     """Take a package out: it runs and looks no more. A line whose active one it was has none until one is promoted."""
-    from echonode.cli.opened import opened_console
-
-    with opened_console(config, node, writing=True) as console:
-        row = console.retire_model(name, name=by, why=why, by=whoami())
-    _show(row, as_json)
+    _order(lambda it: it.retire_model(name, name=by, why=why, by=whoami()), config=config, node=node, as_json=as_json)
 
 
 def remove_command(
@@ -134,11 +129,7 @@ def remove_command(
     as_json: JsonOption = False,
 ) -> None:
     """Remove the folder of a candidate or a retired package; what happened with it stays on record."""
-    from echonode.cli.opened import opened_console
-
-    with opened_console(config, node, writing=True) as console:
-        row = console.remove_model(name, name=by, why=why, by=whoami())
-    _show(row, as_json)
+    _order(lambda it: it.remove_model(name, name=by, why=why, by=whoami()), config=config, node=node, as_json=as_json)
 
 
 def told(row: dict[str, Any]) -> str:
@@ -165,7 +156,12 @@ def show_history(rows: list[dict[str, Any]]) -> None:
     show_rows(rows, columns)
 
 
-def _show(row: dict[str, Any], as_json: bool) -> None:
+def _order(give: Callable[[Console], dict[str, Any]], *, config: Path | None, node: str | None, as_json: bool) -> None:
+    """Give a node an order about a model, and show how that stands then."""
+    from echonode.cli.opened import opened_console
+
+    with opened_console(config, node, writing=True) as console:
+        row = give(console)
     if as_json:
         show_json(row)
     else:
