@@ -17,7 +17,8 @@ import pytest
 from echonode.core.package import Package
 from echonode.core.results import Loop
 from echonode.core.settings import LimitsSection, NodeSection
-from echonode.derive.movie import COLOUR_CAPTURE, GREYSCALE_CAPTURE, build_movie
+from echonode.derive.heading import COLOUR_CAPTURE, GREYSCALE_CAPTURE
+from echonode.derive.movie import build_movie
 from echonode.derive.panes import Panes
 from echonode.dicom.facts import facts_of
 from echonode.dicom.pixels import read_clip
