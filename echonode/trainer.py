@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from echonode.core.cores import threads_of
 from echonode.core.errors import BadInput, RunFailed
 from echonode.flow.trainings import Ended
 from echonode.supervisor import this_python
@@ -49,7 +50,7 @@ class LocalTrainer:
         environment = {name: text for name, text in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
         environment["ECHONODE_CONFIG"] = str(self._configuration)
         if arguments.get("threads"):
-            environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(arguments["threads"]))
+            environment |= threads_of(arguments["threads"])
         log, answer = self._folder / f"{work_id}.log", self._folder / f"{work_id}.json"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

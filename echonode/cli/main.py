@@ -34,6 +34,7 @@ from echonode.cli import (
     work,
 )
 from echonode.cli.screen import complain
+from echonode.core.cores import wait_briefly
 from echonode.core.errors import EchonodeError
 
 FAULT = 70
@@ -98,6 +99,7 @@ app.add_typer(reference.app)
 
 def run() -> None:
     """Entry point of the console script: exits 0, 1 (did not work), 2 (bad input), 70 (a fault) or 130 (Ctrl-C)."""
+    wait_briefly(os.environ)
     sys.exit(execute(sys.argv[1:]))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from echonode.core.cores import threads_of
 from echonode.core.errors import RunFailed
 from echonode.core.ports import RunRequest
 from echonode.core.results import RunOutcome
@@ -21,7 +22,6 @@ from echonode.execution.spool import read_results
 from echonode.execution.wire import LineReader, encode, request_as_json
 
 GOODBYE_SECONDS = 5.0
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 Answer = RunOutcome | RunFailed
 
@@ -45,12 +45,11 @@ class RunnerProcess:
 
     def __init__(self, plan: RunnerPlan) -> None:
         self._plan, self._timeout = plan, plan.settings.timeout_seconds
-        threads = dict.fromkeys(THREAD_VARIABLES, str(plan.slot.threads))
         self._process = subprocess.Popen(
             (sys.executable, "-P", "-m", "echonode.execution.child", str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | threads,
+            env=os.environ | threads_of(plan.slot.threads),
             bufsize=0,
         )
         assert self._process.stdin is not None

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from echonode.core.cores import threads_of
 from echonode.core.errors import BudgetExceeded, EchonodeError, NotFound, Undecodable
 from echonode.core.ports import BlobStore
 from echonode.core.settings import LimitsSection
@@ -109,7 +110,7 @@ class Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env=os.environ | threads_of(1),
             )
             self._finalizer = weakref.finalize(self, _end_process, self._process)
             self._jobs = 0

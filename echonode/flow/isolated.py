@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from echonode.core.cores import threads_of
 from echonode.core.settings import LimitsSection
 
 SECONDS = 60
@@ -34,7 +35,6 @@ def run_isolated(request: Mapping[str, Any], *, limits: LimitsSection) -> dict[s
     """
     memory = _MEMORY + _DECODED_COPIES * limits.frame_bytes
     content = json.dumps({**request, "limits": limits.model_dump(), "memory": memory})
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     try:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "echonode.flow.isolated"],
@@ -42,7 +42,7 @@ def run_isolated(request: Mapping[str, Any], *, limits: LimitsSection) -> dict[s
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            env={**os.environ, **one_thread},
+            env=os.environ | threads_of(1),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from echonode.core.cores import threads_of
 from echonode.core.errors import BadInput, CheckpointRefused, NotFound, PackageInvalid
 from echonode.core.package import Package
 from echonode.core.task import TaskSpec, installed_tasks
@@ -128,7 +129,7 @@ def _read_in_child(reference: str, file: Path, folder: Path, options: Mapping[st
     with tempfile.TemporaryDirectory(prefix="echonode-import-") as scratch:
         answer_file = Path(scratch) / "answer.json"
         command = [sys.executable, "-m", "echonode.registry.import_child", str(answer_file)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        environment = os.environ | threads_of(1) | {"CUDA_VISIBLE_DEVICES": ""}
         try:
             child = subprocess.run(
                 command, input=json.dumps(work).encode(), env=environment, capture_output=True,
