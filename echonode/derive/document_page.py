@@ -19,19 +19,19 @@ from echonode.derive.report_document import algorithms_of
 from echonode.derive.report_groups import REFUSED_FOR_QUALITY
 from echonode.derive.report_numbers import shown
 from echonode.derive.report_tree import ADDENDUM
-from echonode.dicom import elements
+from echonode.dicom import elements, quantities
 
 FOOTER: Final = "RESEARCH USE ONLY: numbers made by a machine, not for diagnosis."
 _SHORT: Final[Mapping[Code, str]] = {
     codes.EJECTION_FRACTION: "LV ejection fraction",
-    codes.END_DIASTOLIC_VOLUME: "LV end-diastolic volume",
-    codes.END_SYSTOLIC_VOLUME: "LV end-systolic volume",
-    codes.LVID_D: "LVIDd",
-    codes.LVID_S: "LVIDs",
-    codes.IVS_D: "IVSd",
-    codes.LVPW_D: "LVPWd",
-    codes.SHORTENING: "Fractional shortening",
-    codes.HEART_RATE: "Heart rate",
+    quantities.END_DIASTOLIC_VOLUME: "LV end-diastolic volume",
+    quantities.END_SYSTOLIC_VOLUME: "LV end-systolic volume",
+    quantities.LVID_D: "LVIDd",
+    quantities.LVID_S: "LVIDs",
+    quantities.IVS_D: "IVSd",
+    quantities.LVPW_D: "LVPWd",
+    quantities.SHORTENING: "Fractional shortening",
+    quantities.HEART_RATE: "Heart rate",
 }
 _ORDER: Final = tuple(_SHORT)
 _STATES: Final = {

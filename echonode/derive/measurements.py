@@ -31,13 +31,14 @@ from echonode.derive.report_document import (
 from echonode.derive.report_sources import Sources
 from echonode.derive.report_tree import device
 from echonode.derive.report_values import seen_in
+from echonode.dicom import quantities
 
 KIND: Final = "measurements"
 SERIES_NUMBER: Final = 9011
 TEMPLATE: Final = "5200"
 _OF_VENTRICLE: Final = (
-    codes.LVID_D, codes.LVID_S, codes.IVS_D, codes.LVPW_D, codes.END_DIASTOLIC_VOLUME, codes.END_SYSTOLIC_VOLUME,
-    codes.EJECTION_FRACTION, codes.SHORTENING,
+    quantities.LVID_D, quantities.LVID_S, quantities.IVS_D, quantities.LVPW_D, quantities.END_DIASTOLIC_VOLUME,
+    quantities.END_SYSTOLIC_VOLUME, codes.EJECTION_FRACTION, quantities.SHORTENING,
 )  # fmt: skip
 _PREDICTIONS: Final = ("cmr",)
 _LENGTHS: Final[Mapping[str, tuple[Code, float]]] = {
@@ -49,7 +50,7 @@ _LENGTHS: Final[Mapping[str, tuple[Code, float]]] = {
 
 def exported(report: StudyReport) -> tuple[tuple[ValueGroup, ReportedValue], ...]:
     """The values that `build_measurements` writes, with their groups; none where there is nothing to export."""
-    known = {*_OF_VENTRICLE, codes.HEART_RATE}
+    known = {*_OF_VENTRICLE, quantities.HEART_RATE}
     return tuple(
         (group, value)
         for group in report.groups
@@ -97,7 +98,7 @@ def _tree(
     """TID 5200 below its root: language, observer, and findings by site (TID 5202)."""
     yield items.code(codes.LANGUAGE, codes.ENGLISH, items.HAS_CONCEPT_MOD)
     yield from device(node)
-    for site, concepts in ((codes.LEFT_VENTRICLE, _OF_VENTRICLE), (codes.HEART, (codes.HEART_RATE,))):
+    for site, concepts in ((codes.LEFT_VENTRICLE, _OF_VENTRICLE), (codes.HEART, (quantities.HEART_RATE,))):
         numbers = [
             _number(value, sources, length_unit)
             for _, value in chosen

@@ -12,6 +12,7 @@ from typing import Final
 from echonode.core.clip import Mode
 from echonode.core.codes import PRIVATE_SCHEME, Code
 from echonode.core.results import Measurement
+from echonode.dicom.quantities import BIPLANE, END_DIASTOLIC_VOLUME, END_SYSTOLIC_VOLUME, QUANTITIES, SINGLE_PLANE
 
 _DCM, _SCT, _LN = "DCM", "SCT", "LN"
 
@@ -89,33 +90,16 @@ ONE: Final = Code("1", "UCUM", "no units")
 PIXELS: Final = Code("{pixels}", "UCUM", "Pixels")
 BEATS_A_MINUTE: Final = Code("{H.B.}/min", "UCUM", "BPM")
 
-# Quantities (CID 12200): what other codes say the same, with the method that those have built in
+# Quantities (CID 12200): what other codes of volumes say the same, with the method of disks that those have built in
 EJECTION_FRACTION: Final = Code("18043-0", _LN, "Left Ventricular Ejection Fraction by US")
-END_DIASTOLIC_VOLUME: Final = Code("18026-5", _LN, "Left Ventricular End Diastolic Volume")
-END_SYSTOLIC_VOLUME: Final = Code("18148-7", _LN, "Left Ventricular End Systolic Volume")
-LVID_D: Final = Code("29436-3", _LN, "Left Ventricle Internal End Diastolic Dimension")
-LVID_S: Final = Code("29438-9", _LN, "Left Ventricle Internal Systolic Dimension")
-IVS_D: Final = Code("18154-5", _LN, "Interventricular Septum Diastolic Thickness")
-LVPW_D: Final = Code("18152-9", _LN, "Left Ventricle Posterior Wall Diastolic Thickness")
-SHORTENING: Final = Code("18051-3", _LN, "Left Ventricular Fractional Shortening")
-HEART_RATE: Final = Code("8867-4", _LN, "Heart rate")
-BIPLANE_DISKS: Final = Code("125207", _DCM, "Method of Disks, Biplane")
-SINGLE_PLANE_DISKS: Final = Code("125208", _DCM, "Method of Disks, Single Plane")
 _GENERIC: Final[Mapping[Code, tuple[Code, Code | None]]] = {
-    Code(value, _LN, "-"): said
-    for value, said in {
-        "10230-1": (EJECTION_FRACTION, None),
-        "18043-0": (EJECTION_FRACTION, None),
-        "79991-6": (EJECTION_FRACTION, BIPLANE_DISKS),
-        "79992-4": (EJECTION_FRACTION, SINGLE_PLANE_DISKS),
-        "79993-2": (EJECTION_FRACTION, SINGLE_PLANE_DISKS),
-        "79996-5": (END_DIASTOLIC_VOLUME, BIPLANE_DISKS),
-        "79998-1": (END_DIASTOLIC_VOLUME, SINGLE_PLANE_DISKS),
-        "79999-9": (END_DIASTOLIC_VOLUME, SINGLE_PLANE_DISKS),
-        "80001-1": (END_SYSTOLIC_VOLUME, BIPLANE_DISKS),
-        "80003-7": (END_SYSTOLIC_VOLUME, SINGLE_PLANE_DISKS),
-        "80004-5": (END_SYSTOLIC_VOLUME, SINGLE_PLANE_DISKS),
-    }.items()
+    Code("10230-1", _LN, "-"): (EJECTION_FRACTION, None),
+    EJECTION_FRACTION: (EJECTION_FRACTION, None),
+} | {
+    Code(value, scheme, "-"): (concept, told.method)
+    for concept in (EJECTION_FRACTION, END_DIASTOLIC_VOLUME, END_SYSTOLIC_VOLUME)
+    for (scheme, value), told in QUANTITIES.items()
+    if told.concept == concept and told.method in (BIPLANE, SINGLE_PLANE)
 }
 _UNITS: Final[Mapping[Code, Code]] = {
     Code("{beats}/min", "UCUM", "-"): BEATS_A_MINUTE,

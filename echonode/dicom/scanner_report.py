@@ -17,7 +17,7 @@ from echonode.core.results import Measurement
 from echonode.dicom import elements
 from echonode.dicom import scanner_codes as codes
 from echonode.dicom.elements import DataSet
-from echonode.dicom.scanner_codes import Key, Told
+from echonode.dicom.quantities import QUANTITIES, Key, Told
 from echonode.dicom.units import in_unit
 from echonode.dicom.views import view_named
 
@@ -233,7 +233,7 @@ def _value(number: DataSet, above: _Context) -> ScannerValue | Unread:
 
 
 def _told(name: Key, site: Key | None, phase: Key | None) -> Told | None:
-    known = codes.QUANTITIES.get(name)
+    known = QUANTITIES.get(name)
     if known is not None or site is None:
         return known
     return codes.POST_COORDINATED.get((name, site, phase)) or codes.POST_COORDINATED.get((name, site, None))

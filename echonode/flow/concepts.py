@@ -12,6 +12,8 @@ from typing import Final
 
 from echonode.core.codes import PRIVATE_PREFIX, PRIVATE_SCHEME, Code
 from echonode.core.results import Measurement
+from echonode.dicom import quantities
+from echonode.dicom.units import PERCENT
 
 LV_FUNCTION: Final = "lv-function"
 CMR: Final = "cmr"
@@ -25,12 +27,7 @@ _TOPICS: Final[Mapping[str, str]] = {
 """Where what a task says belongs if its code does not tell; what other tasks say under a code that no table has is
 further: nothing is known of it but its name."""
 MEAN: Final = Code("373098007", "SCT", "Mean")
-PERCENT: Final = Code("%", "UCUM", "percent")
-MILLILITRE: Final = Code("mL", "UCUM", "milliliter")
-MILLIMETRE: Final = Code("mm", "UCUM", "millimeter")
-BEATS_A_MINUTE: Final = Code("{H.B.}/min", "UCUM", "heart beats per minute")
 PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
-TEICHHOLZ: Final = "125209"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,52 +66,39 @@ PLANES: Final = frozenset({Rank.FOUR_CHAMBER, Rank.TWO_CHAMBER, Rank.OTHER_PLANE
 """Ranks of what one plane shows."""
 
 
-def _concept(name: str, title: str, codes: str, enterable: Enterable | None = None) -> Concept:
-    return Concept(name=name, title=title, codes=frozenset(codes.split()), enterable=enterable)
+def _concept(name: str, title: str, codes: str) -> Concept:
+    return Concept(name=name, title=title, codes=frozenset(codes.split()))
 
 
-def _entered(word: str, value: str, meaning: str, unit: Code, low: float, high: float) -> Enterable:
-    return Enterable(word=word, concept=Code(value, "LN", meaning), unit=unit, low=low, high=high)
+def _measured(name: str, title: str, quantity: Code, entered: tuple[str, float, float] | None = None) -> Concept:
+    """A quantity of echo examinations; `entered` is the word that a person enters it by, and what a heart can have."""
+    if entered is None:
+        return Concept(name=name, title=title, codes=quantities.codes_of(quantity))
+    word, low, high = entered
+    enterable = Enterable(word=word, concept=quantity, unit=quantities.generic_of(quantity).unit, low=low, high=high)
+    return Concept(name=name, title=title, codes=quantities.codes_of(quantity), enterable=enterable)
 
 
-EJECTION_FRACTION: Final = _concept(
-    "ejection-fraction", "ejection fraction", "18043-0 10230-1 79990-8 79991-6 79992-4 79993-2 77891-0 18049-7",
-    _entered("EF", "18043-0", "Left Ventricular Ejection Fraction", PERCENT, 3, 95),
-)  # fmt: skip
+EJECTION_FRACTION: Final = _measured(
+    "ejection-fraction", "ejection fraction", quantities.EJECTION_FRACTION, ("EF", 3, 95)
+)
 CONCEPTS: Final = (
     EJECTION_FRACTION,
-    _concept(
-        "end-diastolic-volume", "LV end-diastolic volume", "18026-5 79995-7 79996-5 79998-1 79999-9",
-        _entered("EDV", "18026-5", "Left Ventricular End Diastolic Volume", MILLILITRE, 5, 800),
-    ),
-    _concept(
-        "end-systolic-volume", "LV end-systolic volume", "18148-7 80000-3 80001-1 80003-7 80004-5",
-        _entered("ESV", "18148-7", "Left Ventricular End Systolic Volume", MILLILITRE, 1, 750),
-    ),
-    _concept("stroke-volume", "stroke volume", "90096001 80035-9"),
-    _concept("cardiac-output", "cardiac output", "82799009"),
-    _concept(
-        "lvid-diastole", "LVIDd", "29436-3 80007-8 80008-6",
-        _entered("LVIDd", "29436-3", "Left Ventricle Internal End Diastolic Dimension", MILLIMETRE, 5, 120),
-    ),
-    _concept(
-        "lvid-systole", "LVIDs", "29438-9 80011-0 80012-8",
-        _entered("LVIDs", "29438-9", "Left Ventricle Internal Systolic Dimension", MILLIMETRE, 2, 115),
-    ),
-    _concept(
-        "fractional-shortening", "fractional shortening", "18051-3 29434-8 29435-5",
-        _entered("FS", "18051-3", "Left Ventricular Fractional Shortening", PERCENT, 1, 80),
-    ),
-    _concept("septum-diastole", "IVSd", "18154-5 79968-4 79969-2"),
-    _concept("septum-systole", "IVSs", "18158-6 79970-0 79971-8"),
-    _concept("posterior-wall-diastole", "LVPWd", "18152-9 80031-8 80032-6"),
-    _concept("posterior-wall-systole", "LVPWs", "18156-0 80033-4 80034-2"),
-    _concept("lv-mass", "LV mass", "18087-7 80019-3 80022-7"),
+    _measured("end-diastolic-volume", "LV end-diastolic volume", quantities.END_DIASTOLIC_VOLUME, ("EDV", 5, 800)),
+    _measured("end-systolic-volume", "LV end-systolic volume", quantities.END_SYSTOLIC_VOLUME, ("ESV", 1, 750)),
+    _measured("stroke-volume", "stroke volume", quantities.STROKE_VOLUME),
+    _measured("cardiac-output", "cardiac output", quantities.CARDIAC_OUTPUT),
+    _measured("lvid-diastole", "LVIDd", quantities.LVID_D, ("LVIDd", 5, 120)),
+    _measured("lvid-systole", "LVIDs", quantities.LVID_S, ("LVIDs", 2, 115)),
+    _measured("fractional-shortening", "fractional shortening", quantities.SHORTENING, ("FS", 1, 80)),
+    _measured("septum-diastole", "IVSd", quantities.IVS_D),
+    _measured("septum-systole", "IVSs", quantities.IVS_S),
+    _measured("posterior-wall-diastole", "LVPWd", quantities.LVPW_D),
+    _measured("posterior-wall-systole", "LVPWs", quantities.LVPW_S),
+    _measured("lv-mass", "LV mass", quantities.LV_MASS),
     _concept("relative-wall-thickness", "relative wall thickness", "RWT"),
-    _concept("left-atrial-volume", "LA volume", "399235004 79981-7 79983-3 79985-8 79986-6"),
-    _concept(
-        "heart-rate", "heart rate", "8867-4", _entered("HR", "8867-4", "Heart rate", BEATS_A_MINUTE, 15, 350),
-    ),
+    _measured("left-atrial-volume", "LA volume", quantities.LA_VOLUME),
+    _measured("heart-rate", "heart rate", quantities.HEART_RATE, ("HR", 15, 350)),
     _concept("lv-area", "LV area, largest", "LVAREA"),
     _concept("myocardial-area", "myocardial area, largest", "MYOAREA"),
     _concept("la-area", "LA area, largest", "LAAREA"),
@@ -126,7 +110,7 @@ CONCEPTS: Final = (
     _concept("predicted-ejection-fraction", "ejection fraction, predicted", "PRED-EF"),
     _concept("abnormal-segment", "abnormal motion of a segment in view", "WMA-VIEW"),
     _concept("wall-motion-score", "wall motion score index of the view", "WMSI-VIEW"),
-)  # fmt: skip
+)
 """In the order in which a report lists them; what is not here follows, each code for itself."""
 _BY_CODE: Final[Mapping[str, Concept]] = {code: concept for concept in CONCEPTS for code in concept.codes}
 _ORDER: Final[Mapping[str, int]] = {concept.name: place for place, concept in enumerate(CONCEPTS)}
@@ -141,22 +125,19 @@ OF_ONE_VIEW: Final = frozenset({"LVAREA", "MYOAREA", "LAAREA", "WMA-VIEW", "WMSI
 
 _BIPLANE_METHODS: Final = frozenset({"125207", "125204"})  # of disks, area-length
 _PLANE_METHODS: Final = frozenset({"125208", "125205"})
-_BIPLANE_CODES: Final = frozenset(["79991-6", "79996-5", "80001-1", "79983-3", "79981-7"])
-_PLANE_CODES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["79993-2", "79999-9", "80004-5", "79986-6"], "A4C"),
-    **dict.fromkeys(["79992-4", "79998-1", "80003-7", "79985-8"], "A2C"),
-}
+_BIPLANE_CODES: Final = frozenset(quantities.codes_by(quantities.BIPLANE, quantities.AREA_LENGTH))
+_PLANE_CODES: Final[Mapping[str, str]] = quantities.codes_by(quantities.SINGLE_PLANE)
 _METHOD_WORDS: Final[Mapping[str, str]] = {
     "125207": "biplane disks",
     "125208": "single-plane disks",
     "125204": "biplane area-length",
     "125205": "single-plane area-length",
-    TEICHHOLZ: "Teichholz",
+    quantities.TEICHHOLZ.value: "Teichholz",
     "125221": "M-mode",
     "VIDEOREGR": "video regression",
     "PREDFROMUS": "predicted from echo",
 }
-_TEICHHOLZ_CODES: Final = frozenset(["77891-0", "18049-7"])
+_TEICHHOLZ_CODES: Final = frozenset(quantities.codes_by(quantities.TEICHHOLZ))
 _PLANES: Final = {"A4C": Rank.FOUR_CHAMBER, "A2C": Rank.TWO_CHAMBER}
 _DECIMALS: Final[Mapping[str, int]] = {"%": 0, "mL": 0, "mm": 1, "cm": 2, "cm2": 1, "g": 0, "1": 2, "ms": 0, "uL": 1}
 _UNITS: Final[Mapping[str, str]] = {"1": "", "cm2": "cm²", "{pixels}": "pixels", "uL": "µL"}
@@ -187,7 +168,7 @@ def topic_of(code: Code, task: str) -> str:
 def rank_of(measurement: Measurement, view: str) -> Rank:
     """How a value was found: by its method, and by its code where that alone tells; `view` is that of its loops."""
     code, method = measurement.concept.value, "" if measurement.method is None else measurement.method.value
-    if method == TEICHHOLZ or code in _TEICHHOLZ_CODES:
+    if method == quantities.TEICHHOLZ.value or code in _TEICHHOLZ_CODES:
         return Rank.TEICHHOLZ
     if method in _BIPLANE_METHODS or (not method and code in _BIPLANE_CODES):
         return Rank.BIPLANE

@@ -9,11 +9,11 @@ from typing import Final
 
 from echonode.core.facts import Facts
 from echonode.core.report import Algorithm, LoopSaid, ReportedFinding, ReportedValue, ValueGroup
+from echonode.dicom.units import PERCENT
 from echonode.flow.concepts import (
     CONCEPTS,
     EJECTION_FRACTION,
     OF_A_RECORDING,
-    PERCENT,
     Rank,
     concept_of,
     method_words,

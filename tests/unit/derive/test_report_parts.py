@@ -14,6 +14,7 @@ from echonode.derive import report_codes as codes
 from echonode.derive.report_items import person_name, plain
 from echonode.derive.report_numbers import rounded, shown
 from echonode.derive.report_sources import Sources
+from echonode.dicom import quantities
 
 MM, PERCENT, ML = Code("mm", "UCUM", "mm"), Code("%", "UCUM", "percent"), Code("mL", "UCUM", "mL")
 MULTI_FRAME, SINGLE = "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.6"
@@ -69,8 +70,8 @@ def test_one_quantity_has_one_code_whichever_model_gave_it() -> None:
         return codes.generic(Measurement(concept=Code(value, "LN", "some EF"), value=50, unit=PERCENT, method=method))
 
     assert of("10230-1").concept == of("79991-6").concept == of("18043-0").concept == codes.EJECTION_FRACTION
-    assert of("79991-6").method == codes.BIPLANE_DISKS
-    assert of("79993-2").method == of("79992-4").method == codes.SINGLE_PLANE_DISKS
+    assert of("79991-6").method == quantities.BIPLANE
+    assert of("79993-2").method == of("79992-4").method == quantities.SINGLE_PLANE
     teichholz = Code("125209", "DCM", "Teichholz")
     assert of("10230-1", teichholz).method == teichholz, "the method that the model told was lost"
 
