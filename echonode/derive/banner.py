@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from echonode.core.errors import BadInput
+from echonode.derive.common import RESEARCH_USE_ONLY
 
 ACQUIRED, INTERPOLATED, REPEATED = "ACQUIRED", "INTERPOLATED", "REPEATED"
-RESEARCH = "RESEARCH USE ONLY"
-_COLOURS = {ACQUIRED: (235, 235, 235), INTERPOLATED: (255, 205, 60), REPEATED: (255, 140, 90)}
+COLOURS = {ACQUIRED: (235, 235, 235), INTERPOLATED: (255, 205, 60), REPEATED: (255, 140, 90)}
 _MCU = 16  # a JPEG block of the picture that the marking shares is encoded less faithfully
 _STEP = 4
 _MARGIN = 3
@@ -21,13 +21,13 @@ _BRIGHT = 32
 _SIZES = (15, 13, 11, 10)
 # Beside the wide ones, stairs: the free room of a sector picture is a triangle in a corner.
 _LAYOUTS: tuple[tuple[str, ...], ...] = (
-    ("AI x{factor}  {status}  {time}", RESEARCH),
-    ("AI x{factor}  {status}  {time}  " + RESEARCH,),
-    ("AI x{factor}  {status}", "{time}", RESEARCH),
-    ("AI x{factor}  {status}", RESEARCH, "{time}"),
-    ("{time}", RESEARCH, "AI x{factor}  {status}"),
-    (RESEARCH, "{status}", "{time}", "AI x{factor}"),
-    ("AI x{factor}", "{time}", "{status}", RESEARCH),
+    ("AI x{factor}  {status}  {time}", RESEARCH_USE_ONLY),
+    ("AI x{factor}  {status}  {time}  " + RESEARCH_USE_ONLY,),
+    ("AI x{factor}  {status}", "{time}", RESEARCH_USE_ONLY),
+    ("AI x{factor}  {status}", RESEARCH_USE_ONLY, "{time}"),
+    ("{time}", RESEARCH_USE_ONLY, "AI x{factor}  {status}"),
+    (RESEARCH_USE_ONLY, "{status}", "{time}", "AI x{factor}"),
+    ("AI x{factor}", "{time}", "{status}", RESEARCH_USE_ONLY),
     ("{status}", "RESEARCH", "USE ONLY", "{time}", "AI x{factor}"),
     ("AI x{factor}", "{time}", "USE ONLY", "RESEARCH", "{status}"),
 )
@@ -78,7 +78,7 @@ class Banner:
         values = _words(self.factor, status, time_ms)
         for line in self.lines:
             patch = Image.new("RGB", (line.width, line.height))
-            colour = _COLOURS[status] if "{status}" in line.text else _COLOURS[ACQUIRED]
+            colour = COLOURS[status] if "{status}" in line.text else COLOURS[ACQUIRED]
             ImageDraw.Draw(patch).text((_MARGIN, 1), line.text.format(**values), fill=colour, font=font)
             target = picture[self.y + line.y :, self.x + line.x :][: line.height, : line.width]
             if picture.ndim == 3 and picture.shape[2] == 3:
@@ -127,8 +127,7 @@ def _candidates(factor: int, longest_ms: float) -> Iterator[tuple[int, tuple[Lin
         height = size + 4
         for layout in _LAYOUTS:
             widths = [
-                int(max(font.getlength(text.format(factor=factor, status=s, time=wide)) for s in _COLOURS))
-                + 2 * _MARGIN
+                int(max(font.getlength(text.format(factor=factor, status=s, time=wide)) for s in COLOURS)) + 2 * _MARGIN
                 for text in layout
             ]
             for right in (False, True) if len(layout) > 1 else (False,):

@@ -44,10 +44,10 @@ from echonode.derive.names import Names, names_in_study_of
 from echonode.dicom import elements
 from echonode.dicom.facts import PRIVATE_CREATOR
 from echonode.dicom.pixels import PixelSource, open_pixels
+from echonode.dicom.storage import ULTRASOUND_MULTIFRAME
 from echonode.dicom.timing import frame_times_ms
 
 KIND = "slow-motion"
-US_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 SERIES_NUMBER = 9001
 PRIVATE_GROUP = 0x0099
 FLAG_INTERPOLATED, FLAG_ACQUIRED, FLAG_REPEATED = 0, 1, 2
@@ -143,7 +143,7 @@ def build_cine(
         names=names,
     )
     return names.derived_object(
-        KIND, sop_class_uid=US_MULTIFRAME, transfer_syntax_uid=encoding.transfer_syntax_uid, write=writer.write
+        KIND, sop_class_uid=ULTRASOUND_MULTIFRAME, transfer_syntax_uid=encoding.transfer_syntax_uid, write=writer.write
     )
 
 
@@ -186,7 +186,7 @@ class _CineWriter:
             series_number=SERIES_NUMBER,
             series=f"Slow motion {package.name} {package.version}",
         )
-        self.names.put_on(dataset, sop_class_uid=US_MULTIFRAME)
+        self.names.put_on(dataset, sop_class_uid=ULTRASOUND_MULTIFRAME)
         copy_elements(header, dataset, _COPIED)
         if any(name in dataset for name in _OF_A_PROTOCOL):
             copy_elements(header, dataset, ("NumberOfStages", "NumberOfViewsInStage"), empty=True)

@@ -26,6 +26,7 @@ from echonode.derive.copying import character_set_for, copy_elements
 from echonode.derive.identity import with_identity as with_identity
 from echonode.dicom import elements
 from echonode.dicom.facts import MANUFACTURER
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
 TYPE_2 = (
@@ -43,15 +44,6 @@ PATIENT_AND_STUDY = (
 _SCANNER = (
     "Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions",
 )  # fmt: skip
-METHOD_OF_SYNTAX = {
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
-    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
-} | {f"1.2.840.10008.1.2.4.{n}{t}": m for r, m in (
-    (range(100, 102), "ISO_13818_2"), (range(102, 107), "ISO_14496_10"), (range(107, 109), "ISO_23008_2"),
-) for n in r for t in ("", ".1")}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

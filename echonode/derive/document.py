@@ -19,10 +19,10 @@ from echonode.derive.report import report_uid
 from echonode.derive.report_document import COMPREHENSIVE_3D_SR, derived_object, document_dataset, document_uid
 from echonode.derive.report_sources import Sources
 from echonode.dicom.facts import MANUFACTURER
+from echonode.dicom.storage import ENCAPSULATED_PDF
 
 KIND: Final = "document"
 SERIES_NUMBER: Final = 9012
-ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
 _TITLE: Final = "Echo report, research use only"
 
 

@@ -13,10 +13,10 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 from echonode.core.errors import Undecodable
 from echonode.core.results import Loop
 from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, Banner
-from echonode.derive.common import METHOD_OF_SYNTAX
 from echonode.derive.jpeg import JpegStyle, PlaneDecoder, encode, style_for, style_of
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.layout import PixelLayout
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 from echonode.dicom.pixels import PixelSource
 
 FAITHFUL_DB = 50.0

@@ -16,7 +16,6 @@ from echonode.core.results import Loop
 from echonode.core.settings import LimitsSection, NodeSection
 from echonode.derive.cine import cine_parameters
 from echonode.derive.common import (
-    METHOD_OF_SYNTAX,
     RESEARCH_USE_ONLY,
     DerivedObject,
     contribute,
@@ -43,6 +42,7 @@ from echonode.derive.jpeg import JpegStyle, encode, style_for
 from echonode.derive.names import Names, names_in_study_of
 from echonode.derive.panes import Panes
 from echonode.dicom.decode import JPEG_BASELINE
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 from echonode.dicom.pixels import PixelSource, open_pixels
 
 KIND = "capture"

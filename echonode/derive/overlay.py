@@ -22,7 +22,6 @@ from echonode.core.package import Package
 from echonode.core.results import LabelMap
 from echonode.core.settings import LimitsSection, NodeSection
 from echonode.derive.common import (
-    METHOD_OF_SYNTAX,
     RESEARCH_USE_ONLY,
     DerivedObject,
     code_item,
@@ -53,6 +52,7 @@ from echonode.derive.palette import colours_of
 from echonode.derive.segmentation import check_labels
 from echonode.derive.sheet import Sheet, enlarged
 from echonode.dicom.decode import JPEG_BASELINE
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 from echonode.dicom.pixels import PixelSource, open_pixels
 
 KIND = "overlay"

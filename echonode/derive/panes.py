@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from echonode.core.results import Loop
-from echonode.derive.banner import ACQUIRED, INTERPOLATED, REPEATED, RESEARCH
+from echonode.derive.banner import ACQUIRED, COLOURS
+from echonode.derive.common import RESEARCH_USE_ONLY
 from echonode.derive.frames import status_of
 
 MARGIN: Final = 12  # pixels of the picture around the sector
@@ -25,8 +26,7 @@ TEXT: Final = 14
 WIDEST: Final = 640  # pixels; three such panes fill a screen
 NARROWEST: Final = 220  # pixels; the titles need as much
 _GROUND, _RULE = (12, 12, 12), (60, 60, 60)
-_COLOURS = {ACQUIRED: (235, 235, 235), INTERPOLATED: (255, 205, 60), REPEATED: (255, 140, 90)}
-_PLAIN = _COLOURS[ACQUIRED]
+_PLAIN = COLOURS[ACQUIRED]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -99,10 +99,10 @@ class Panes:
             draw.text((left + 4, 2), title, fill=_PLAIN, font=font)
             status = status_of(self.loop, which)
             moment = f"{float(self.loop.times_ms[which]):.1f} ms"
-            draw.text((left + 4, STRIP + height + 2), f"{moment}  {status}", fill=_COLOURS[status], font=font)
+            draw.text((left + 4, STRIP + height + 2), f"{moment}  {status}", fill=COLOURS[status], font=font)
             if place:
                 draw.line([(left - GAP // 2, 0), (left - GAP // 2, rows)], fill=_RULE)
-        notice = f"{RESEARCH}, not for measurement"
+        notice = f"{RESEARCH_USE_ONLY}, not for measurement"
         draw.text(((columns - font.getlength(notice)) / 2, rows - STRIP + 2), notice, fill=_PLAIN, font=font)
         if self.channels == 1:
             return np.asarray(sheet.convert("L"))[:, :, None]

@@ -31,7 +31,6 @@ from echonode.core.package import Package
 from echonode.core.results import LabelMap
 from echonode.core.settings import LimitsSection, NodeSection
 from echonode.derive.common import (
-    METHOD_OF_SYNTAX,
     RESEARCH_USE_ONLY,
     DerivedObject,
     code_item,
@@ -49,11 +48,12 @@ from echonode.derive.encapsulated import FrameSpool
 from echonode.derive.heading import picture_heading
 from echonode.derive.names import Names, names_in_study_of
 from echonode.derive.palette import cielab, colours_of
+from echonode.dicom import storage
 from echonode.dicom.facts import MANUFACTURER
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 from echonode.dicom.pixels import PixelSource, open_pixels
 
 KIND = "segmentation"
-SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 SERIES_NUMBER = 9002
 _SEGMENT_NUMBER, _SEGMENT_IDENTIFICATION = 0x0062000B, 0x0062000A
 _TEMPORAL_POSITION, _FRAME_CONTENT = 0x00209128, 0x00209111
@@ -101,7 +101,7 @@ def build_segmentation(
         names=names,
     )
     return names.derived_object(
-        KIND, sop_class_uid=SEGMENTATION_STORAGE, transfer_syntax_uid=ExplicitVRLittleEndian, write=writer.write
+        KIND, sop_class_uid=storage.SEGMENTATION, transfer_syntax_uid=ExplicitVRLittleEndian, write=writer.write
     )
 
 
@@ -181,7 +181,7 @@ class _SegmentationWriter:
             series_number=SERIES_NUMBER,
             series="Segmentation",
         )
-        self.names.put_on(dataset, sop_class_uid=SEGMENTATION_STORAGE)
+        self.names.put_on(dataset, sop_class_uid=storage.SEGMENTATION)
         dataset.ImageType = ["DERIVED", "PRIMARY"]
         dataset.ContentLabel = "SEGMENTATION"
         dataset.ContentDescription = f"AI segmentation - {RESEARCH_USE_ONLY}"

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from echonode.derive.banner import RESEARCH
+from echonode.derive.common import RESEARCH_USE_ONLY
 
-TITLE: Final = f"AI SEGMENTATION - {RESEARCH}"
+TITLE: Final = f"AI SEGMENTATION - {RESEARCH_USE_ONLY}"
 NARROWEST: Final = 480  # pixels: the words need as much
 TEXT: Final = 15
 STRIP: Final = 26

@@ -22,9 +22,9 @@ from echonode.core.errors import Undecodable
 from echonode.dicom import elements
 from echonode.dicom.codestream import jpeg2000_size, jpeg_header
 from echonode.dicom.layout import PixelLayout
+from echonode.dicom.storage import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 
-NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
+NATIVE = frozenset({IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE})
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 JPEG = frozenset({JPEG_BASELINE, "1.2.840.10008.1.2.4.51"})
 VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}{tail}" for number in range(100, 107) for tail in ("", ".1")) | {
@@ -69,7 +69,7 @@ class FrameDecoder:
             raise Undecodable(f"pixel data in transfer syntax {transfer_syntax_uid or 'unknown'} is not decoded")
         self.layout = layout
         self.transfer_syntax_uid = transfer_syntax_uid
-        self._swapped = transfer_syntax_uid == BIG_ENDIAN and pixel_vr == "OW" and layout.bits_allocated == 8
+        self._swapped = transfer_syntax_uid == EXPLICIT_BE and pixel_vr == "OW" and layout.bits_allocated == 8
         self._palette = _palette(header, layout) if layout.photometric == "PALETTE COLOR" else None
         self._slope = elements.decimal(header, "RescaleSlope") or 1.0
         self._intercept = elements.decimal(header, "RescaleIntercept") or 0.0
@@ -140,7 +140,7 @@ class FrameDecoder:
         layout = self.layout
         if len(stored) < layout.native_frame_bytes:
             raise Undecodable("the pixel data is cut off")
-        order = ">" if self.transfer_syntax_uid == BIG_ENDIAN else "<"
+        order = ">" if self.transfer_syntax_uid == EXPLICIT_BE else "<"
         raw = np.frombuffer(stored, np.uint8, layout.native_frame_bytes)
         if self._swapped:
             even = np.frombuffer(stored, np.uint8, len(stored) // 2 * 2).reshape(-1, 2)[:, ::-1].reshape(-1)

@@ -12,8 +12,8 @@ from pydicom import dcmread
 from echonode.core.errors import BudgetExceeded, NotAcceptable, UnreadableObject
 from echonode.core.settings import LimitsSection
 from echonode.dicom import elements
+from echonode.dicom.storage import ENCAPSULATED_PDF
 
-ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 PDF, PAGE = "application/pdf", "text/html"
 _REPORTS = (11, 22, 33, 34, 35, 40, 50, 59, 65, 67, 68, 69, 70, 71, 72, 73, 74, 75)
 DOCUMENTS: Mapping[str, str] = {

@@ -15,7 +15,7 @@ from pydicom.charset import decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.sequence import Sequence
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
@@ -27,6 +27,8 @@ MALFORMED = (
     ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError, IndexError, EOFError,
     RecursionError, struct.error, OSError, BytesLengthException,
 )  # fmt: skip
+NO_DICOM = (InvalidDicomError, *MALFORMED)
+"""What it raises for a file, by kind of breakage."""
 DataSet = Dataset | RawItem
 """What elements are read from: a pydicom data set, or raw elements that nothing has converted."""
 _UNSIGNED = {1: "B", 2: "H", 4: "I"}

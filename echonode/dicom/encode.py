@@ -12,15 +12,14 @@ from pydicom.pixels.encoders.base import get_encoder
 
 from echonode.core.errors import Undecodable
 from echonode.dicom import elements
-from echonode.dicom.decode import JPEG_BASELINE
+from echonode.dicom.decode import JPEG, JPEG_BASELINE
 from echonode.dicom.layout import PixelLayout
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 ENCODED = frozenset({JPEG_BASELINE, JPEG_LS})
 """Transfer syntaxes that `FrameEncoder` writes."""
 QUALITY = 92
-_METHOD = "ISO_10918_1"
-_ALWAYS_LOSSY = frozenset({JPEG_BASELINE, "1.2.840.10008.1.2.4.51"})
 _PALETTE = (
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
@@ -108,7 +107,7 @@ def without_palette(header: Dataset) -> None:
 def keep_lossy_history(header: Dataset, transfer_syntax_uid: str) -> None:
     """Say that the pixels were lossy where their stored transfer syntax always is: once lossy, forever."""
     video = transfer_syntax_uid.startswith("1.2.840.10008.1.2.4.10")
-    if video or transfer_syntax_uid in _ALWAYS_LOSSY:
+    if video or transfer_syntax_uid in JPEG:
         header.LossyImageCompression = "01"
 
 
@@ -128,4 +127,4 @@ def add_lossy_step(header: Dataset, *, ratio: float) -> None:
             header.DerivationDescription = f"{earlier} {note}".strip()[:_LONGEST_DESCRIPTION]
     header.LossyImageCompression = "01"
     header.LossyImageCompressionRatio = [*ratios, f"{ratio:.2f}"]
-    header.LossyImageCompressionMethod = [*methods, _METHOD]
+    header.LossyImageCompressionMethod = [*methods, METHOD_OF_SYNTAX[JPEG_BASELINE]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from echonode.core.errors import UnreadableObject
 from echonode.core.identity import is_uid
-from echonode.dicom.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from echonode.dicom.storage import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 
 LONGEST_META = 1 << 16
 """Preamble and file meta together, at most; real ones have some hundred bytes."""
@@ -91,6 +91,6 @@ def _begin(head: bytes) -> int:
 
 def _sniffed(element: bytes) -> str:
     if not (element[4:6].isalpha() and element[4:6].isupper()):
-        return IMPLICIT_LITTLE
+        return IMPLICIT_LE
     group = struct.unpack_from("<H", element)[0]
-    return EXPLICIT_BIG if group & 0xFF == 0 and group >= 0x0100 else EXPLICIT_LITTLE
+    return EXPLICIT_BE if group & 0xFF == 0 and group >= 0x0100 else EXPLICIT_LE

@@ -22,12 +22,9 @@ from echonode.core.errors import BudgetExceeded, UnreadableObject
 from echonode.core.settings import LimitsSection
 from echonode.dicom.character_sets import LATIN_1, encodings_of
 from echonode.dicom.raw_items import LONG_FORM, SEQUENCES, RawItem, items_of
+from echonode.dicom.storage import DEFLATED_LE, EXPLICIT_BE, IMPLICIT_LE
 
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-SYNTAXES_DEFLATED = frozenset({DEFLATED, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+SYNTAXES_DEFLATED = frozenset({DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -122,8 +119,8 @@ class Walk:
     def __init__(self, view: mmap.mmap, size: int, transfer_syntax_uid: str, nesting: int, whole: bool) -> None:
         self.view = view
         self.size = size
-        self.implicit = transfer_syntax_uid == IMPLICIT_LITTLE
-        self.little = transfer_syntax_uid != EXPLICIT_BIG
+        self.implicit = transfer_syntax_uid == IMPLICIT_LE
+        self.little = transfer_syntax_uid != EXPLICIT_BE
         order = "<" if self.little else ">"
         self.tag_and_length = struct.Struct(f"{order}HHI").unpack_from
         self.tag_and_vr = struct.Struct(f"{order}HH2sH").unpack_from

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from echonode.core.errors import BudgetExceeded, UnreadableObject
+from echonode.dicom.json_model import NUMBERS
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _UNDEFINED = 0xFFFFFFFF
@@ -24,7 +25,6 @@ _ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, _UNDEFINED)
 _ITEM_END = struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
 _SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 _EMPTY_OFFSET_TABLE = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
-_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
 _TEXTS = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )
@@ -99,7 +99,7 @@ class _Writer:
             yield _header(tag, vr, len(value)) + value
 
     def _bulk_element(self, tag: int, vr: str, name: str, uri: Any, depth: int) -> Iterator[bytes]:
-        if not isinstance(uri, str) or vr not in _BINARY | _TEXTS | _NUMBERS.keys():
+        if not isinstance(uri, str) or vr not in _BINARY | _TEXTS | NUMBERS.keys():
             raise UnreadableObject(f"{name} has a BulkDataURI or a vr that cannot be used")
         parts = self._bulk(uri)
         if self._encapsulated and tag == PIXEL_DATA and depth == 0:
@@ -153,9 +153,9 @@ def _encoded(vr: str, element: Mapping[str, Any], name: str) -> bytes:
         return _inline(element.get("InlineBinary", ""), name)
     values = _values(element, name)
     try:
-        if vr in _NUMBERS:
+        if vr in NUMBERS:
             numbers = [float(value) if vr in ("FD", "FL") else int(value) for value in values if value is not None]
-            return struct.pack(f"<{len(numbers)}{_NUMBERS[vr]}", *numbers)
+            return struct.pack(f"<{len(numbers)}{NUMBERS[vr]}", *numbers)
         if vr == "AT":
             tags = [int(value, 16) for value in values if value is not None]
             return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)

@@ -30,11 +30,13 @@ _ESCAPED, _MARKED = b'"BulkDataURI":"\\u0001/', b'"BulkDataURI":"\x01/'
 _CHARACTER_SET, _TRAILING_PADDING = 0x00080005, 0xFFFCFFFC
 _ANY_CHARACTER_SET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_VALUE = frozenset({"LT", "ST", "UT", "UR"})
-_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
-_SIZES = {vr: struct.calcsize(f"<{code}") for vr, code in _NUMBERS.items()}
+NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
+"""Value representations of binary numbers, as `struct` calls them."""
+_SIZES = {vr: struct.calcsize(f"<{code}") for vr, code in NUMBERS.items()}
 _WORDS = {"OB": 1, "UN": 1, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 _AMBIGUOUS = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "US or SS": "US", "NONE": "UN"}
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+"""The component groups of a person's name (PS3.5 6.2.1.1), as they are called in JSON and XML."""
 _LARGEST_EXACT = 1 << 53
 _EMPTY: tuple[Any, ...] = ("", {})
 _UNICODE: dict[str, Any] = {"vr": "CS", "Value": ["ISO_IR 192"]}
@@ -100,7 +102,7 @@ def element_of(vr: str, value: bytes, encodings: tuple[str, ...], little: bool, 
         return {"vr": vr, "InlineBinary": base64.b64encode(little_endian(value, vr, little)).decode()}
     if len(value) > LONGEST_VALUE:
         return {"vr": vr, "BulkDataURI": _BULK + path}
-    code = _NUMBERS.get(vr)
+    code = NUMBERS.get(vr)
     if code is not None:
         values = _numbers(code, _SIZES[vr], value, little)
     elif vr == "AT":
@@ -154,7 +156,7 @@ def _texts(vr: str, text: str) -> list[Any]:
 
 def _person_name(text: str) -> dict[str, str]:
     groups = [group.rstrip(_PADDING) for group in text.split("=")[:3]] if "=" in text else [text]
-    return {name: group for name, group in zip(_GROUPS, groups, strict=False) if group.strip("^")}
+    return {name: group for name, group in zip(NAME_GROUPS, groups, strict=False) if group.strip("^")}
 
 
 def _integer(text: str) -> int | str | None:
@@ -229,7 +231,7 @@ def _private_vr(tag: int, creator: str) -> str:
 _KNOWN = (
     frozenset({"AE", "AS", "AT", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "SQ", "ST", "TM", "UC", "UI"})
     | {"UR", "UT"}
-    | _NUMBERS.keys()
+    | NUMBERS.keys()
     | _WORDS.keys()
 )
 

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -18,19 +17,18 @@ from echonode.core.errors import BudgetExceeded, Undecodable, UnreadableObject
 from echonode.core.settings import LimitsSection
 from echonode.dicom import elements
 from echonode.dicom.facts import is_ours
+from echonode.dicom.storage import SEGMENTATION
 
-SEGMENTATION_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 LV_CAVITY: Final = ("87878005", "SCT")
 """Segmented Property Type of the left ventricle, whose size tells end-diastole from end-systole."""
 PHASES: Final = ("ED", "ES")
-_MALFORMED = (InvalidDicomError, *elements.MALFORMED)
 
 
 def is_label_map(path: Path) -> bool:
     """Whether the file says that it is a Segmentation; nothing but its file meta information is read."""
     try:
-        return str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")) == SEGMENTATION_STORAGE
-    except _MALFORMED:
+        return str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")) == SEGMENTATION
+    except elements.NO_DICOM:
         return False
 
 
@@ -71,7 +69,7 @@ def read_label_map(path: Path, *, limits: LimitsSection, phase: str | None = Non
         times_ms=times,
         source=SourceIdentity(
             sop_instance_uid=elements.text(header, "SOPInstanceUID"),
-            sop_class_uid=SEGMENTATION_STORAGE,
+            sop_class_uid=SEGMENTATION,
             series_uid=elements.text(header, "SeriesInstanceUID"),
             study_uid=elements.text(header, "StudyInstanceUID"),
             # not the file's: a store names files after their bytes, and a picture made of this must be the same anywhere
@@ -88,11 +86,11 @@ def _header(path: Path, limits: LimitsSection) -> Dataset:
         if read_file_meta_info(path).get("TransferSyntaxUID") not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
             raise Undecodable("the segmentation is compressed, which echonode does not do")
         header = dcmread(path)
-    except _MALFORMED as error:
+    except elements.NO_DICOM as error:
         raise UnreadableObject(f"{path.name} is no readable DICOM file: {error or type(error).__name__}") from error
     if "PixelData" not in header:
         raise Undecodable("the segmentation has no pixels")
-    if elements.text(header, "SOPClassUID") != SEGMENTATION_STORAGE or not is_ours(header):
+    if elements.text(header, "SOPClassUID") != SEGMENTATION or not is_ours(header):
         raise Undecodable("only segmentations that echonode made are label maps")
     if elements.text(header, "SegmentationType") != "BINARY" or elements.unsigned(header, "BitsAllocated") != 1:
         raise Undecodable("the segmentation is not binary")

@@ -9,9 +9,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pydicom.datadict import keyword_for_tag
 
+from echonode.dicom.json_model import NAME_GROUPS
+
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 
 
@@ -62,7 +63,7 @@ def _content(element: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _person_name(value: Mapping[str, str]) -> Iterator[str]:
-    for group in _GROUPS:
+    for group in NAME_GROUPS:
         if not value.get(group):
             continue
         parts = zip(_COMPONENTS, value[group].split("^"), strict=False)

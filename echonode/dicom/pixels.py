@@ -15,7 +15,6 @@ from typing import BinaryIO
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 
 from echonode.core.clip import Clip, SourceIdentity
@@ -23,20 +22,19 @@ from echonode.core.errors import BudgetExceeded, Undecodable, UnreadableObject
 from echonode.core.facts import Facts
 from echonode.core.settings import LimitsSection
 from echonode.dicom import elements
-from echonode.dicom.decode import BIG_ENDIAN, NATIVE, VIDEO, FrameDecoder
+from echonode.dicom.decode import NATIVE, VIDEO, FrameDecoder
 from echonode.dicom.facts import facts_of
 from echonode.dicom.fragments import Span, frames_of, read_spans, walk_items
 from echonode.dicom.layout import PixelLayout, check_budget, layout_of
 from echonode.dicom.regions import regions_of
+from echonode.dicom.storage import DEFLATED_LE, EXPLICIT_BE, IMPLICIT_LE
 from echonode.dicom.stream import decode_video
 from echonode.dicom.timing import FrameTimes, frame_times_ms, r_wave_times_ms
 from echonode.dicom.views import view_code
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_TAGS = {(0x7FE0, 0x0010)}
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN", b"OL", b"OV"})
-_MALFORMED = (InvalidDicomError, *elements.MALFORMED)
 _DEFER_BYTES = 4 << 20
 _BLOCK = 1 << 20
 
@@ -58,7 +56,7 @@ class PixelSource:
         self._file, self._size = file, size
         self.layout: PixelLayout = layout_of(header)
         check_budget(self.layout, limits)
-        self._element = _pixel_element(file, implicit=syntax == "1.2.840.10008.1.2", big=syntax.endswith(".2.2"))
+        self._element = _pixel_element(file, implicit=syntax == IMPLICIT_LE, big=syntax.endswith(".2.2"))
         self._end = 0
         self._spans = self._locate()
 
@@ -106,7 +104,7 @@ class PixelSource:
     def little_frame_bytes(self, index: int) -> bytes:
         """As `frame_bytes` of uncompressed pixels, in little endian byte order."""
         stored = self.frame_bytes(index)
-        if self.transfer_syntax_uid != BIG_ENDIAN:
+        if self.transfer_syntax_uid != EXPLICIT_BE:
             return stored
         width = self.layout.bits_allocated // 8
         if width == 1 and self._element.vr == "OW":
@@ -193,12 +191,12 @@ def open_pixels(path: Path, *, limits: LimitsSection) -> PixelSource:
         size = path.stat().st_size
         try:
             syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
-            if syntax == _DEFLATED:
+            if syntax == DEFLATED_LE:
                 file, size = _inflated(file, limits.frame_bytes)
                 header = _after_meta(file)
             else:
                 header = dcmread(file, stop_before_pixels=True, defer_size=_DEFER_BYTES)
-        except _MALFORMED as error:
+        except elements.NO_DICOM as error:
             raise UnreadableObject(f"{path.name} is no readable DICOM file: {error or type(error).__name__}") from error
         return PixelSource(path, file, size, header, syntax, limits)
     except BaseException:

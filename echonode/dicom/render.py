@@ -15,12 +15,13 @@ from echonode.core.errors import BadInput, BudgetExceeded, Undecodable
 from echonode.core.frame_table import FrameTable
 from echonode.core.settings import LimitsSection
 from echonode.dicom import animation, elements, still
-from echonode.dicom.decode import BIG_ENDIAN, JPEG, VIDEO, FrameDecoder
+from echonode.dicom.decode import JPEG, VIDEO, FrameDecoder
 from echonode.dicom.fragments import Span, read_spans
 from echonode.dicom.header import SYNTAXES_DEFLATED, read_header
 from echonode.dicom.layout import PixelLayout, check_budget, layout_of
 from echonode.dicom.look import AS_STORED, Look
 from echonode.dicom.pixels import PixelSource, open_pixels
+from echonode.dicom.storage import EXPLICIT_BE
 from echonode.dicom.timing import FrameTimes, frame_times_ms
 
 STILLS = ("image/jpeg", "image/png", "image/gif")
@@ -155,7 +156,7 @@ def open_pictures(
         BudgetExceeded: decoding it would need more than `limits` allow.
         Undecodable: it has no pictures, or they are cut off.
     """
-    searched = SYNTAXES_DEFLATED | VIDEO | {BIG_ENDIAN}
+    searched = SYNTAXES_DEFLATED | VIDEO | {EXPLICIT_BE}
     with ExitStack() as stack:
         if table is not None and table.count and dataset_offset and transfer_syntax_uid not in searched:
             head = read_header(

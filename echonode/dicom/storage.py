@@ -7,6 +7,9 @@ from types import MappingProxyType
 from echonode.core.settings import DimseSection
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
+ULTRASOUND_MULTIFRAME = _STORAGE + "3.1"
+SEGMENTATION = _STORAGE + "66.4"
+ENCAPSULATED_PDF = _STORAGE + "104.1"
 STORAGE_CLASSES = MappingProxyType(
     {
         _STORAGE + suffix: name

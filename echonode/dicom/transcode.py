@@ -16,12 +16,11 @@ from pydicom.filewriter import write_dataset
 
 from echonode.core.errors import NotFound, Undecodable, UnreadableObject
 from echonode.core.settings import LimitsSection
-from echonode.dicom.decode import BIG_ENDIAN, JPEG_BASELINE, NATIVE
+from echonode.dicom.decode import JPEG_BASELINE, NATIVE
 from echonode.dicom.encode import ENCODED, FrameEncoder, add_lossy_step, keep_lossy_history, without_palette
 from echonode.dicom.pixels import PixelSource, open_pixels
+from echonode.dicom.storage import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-IMPLICIT_LE = "1.2.840.10008.1.2"
 TARGETS = frozenset({EXPLICIT_LE, IMPLICIT_LE}) | ENCODED
 """Transfer syntaxes that stored objects can be turned into."""
 _OFFSET_TABLES = (0x7FE00001, 0x7FE00002)
@@ -53,12 +52,12 @@ def transcode_file(source: Path, target: Path, *, transfer_syntax_uid: str, limi
             _write_encoded(pixels, header, target, transfer_syntax_uid)
         return
     implicit = transfer_syntax_uid == IMPLICIT_LE
-    if "Rows" in header and (syntax == BIG_ENDIAN or syntax not in NATIVE):
+    if "Rows" in header and (syntax == EXPLICIT_BE or syntax not in NATIVE):
         with open_pixels(source, limits=limits) as pixels:
-            _write_decoded(pixels, header, target, implicit=implicit, swap=syntax == BIG_ENDIAN)
+            _write_decoded(pixels, header, target, implicit=implicit, swap=syntax == EXPLICIT_BE)
         return
     dataset = dcmread(source)
-    target.write_bytes(_encoded(dataset, implicit=implicit, swap=syntax == BIG_ENDIAN))
+    target.write_bytes(_encoded(dataset, implicit=implicit, swap=syntax == EXPLICIT_BE))
 
 
 def transcode_frames(
@@ -140,7 +139,7 @@ def _write_encoded(pixels: PixelSource, header: Dataset, target: Path, transfer_
                 add_lossy_step(header, ratio=max(first.nbytes * pixels.frames / size, 0.01))
             table = struct.pack(f"<{len(offsets)}I", *offsets) if size < _LONGEST_VALUE else b""
             with target.open("wb") as file:
-                file.write(_encoded(header, implicit=False, swap=pixels.transfer_syntax_uid == BIG_ENDIAN))
+                file.write(_encoded(header, implicit=False, swap=pixels.transfer_syntax_uid == EXPLICIT_BE))
                 file.write(_pixel_header(0xFFFFFFFF, implicit=False, wide=False))
                 file.write(_ITEM + struct.pack("<I", len(table)) + table)
                 beside.seek(0)

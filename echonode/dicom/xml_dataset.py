@@ -10,9 +10,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from echonode.core.errors import BudgetExceeded, UnreadableObject
+from echonode.dicom.json_model import NAME_GROUPS
 
 _STEP = 1 << 16
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _NAME_PARTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _BINARY = "InlineBinary"
 _INTEGERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
@@ -94,7 +94,7 @@ class _Reader:
             self._place(self._number, _value(element["vr"], "".join(self._text)))
         elif name == _BINARY:
             element[_BINARY] = "".join("".join(self._text).split())
-        elif name in _NAME_PARTS and len(self._open) and self._open[-1] in _GROUPS:
+        elif name in _NAME_PARTS and len(self._open) and self._open[-1] in NAME_GROUPS:
             self._name.setdefault(self._open[-1], {})[name] = "".join(self._text).strip()
         elif name == "PersonName":
             self._place(self._number, {group: _joined(parts) for group, parts in self._name.items()})

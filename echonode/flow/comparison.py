@@ -9,7 +9,8 @@ from pathlib import Path
 from echonode.core.errors import BudgetExceeded, UnreadableObject
 from echonode.core.query import StoredInstance
 from echonode.core.settings import LimitsSection
-from echonode.dicom.header import EXPLICIT_BIG, SYNTAXES_DEFLATED, PixelElement, read_header
+from echonode.dicom.header import SYNTAXES_DEFLATED, PixelElement, read_header
+from echonode.dicom.storage import EXPLICIT_BE
 from echonode.flow.isolated import IsolatedFailed, run_isolated
 
 _BLOCK = 1 << 20
@@ -42,7 +43,7 @@ def compare_objects(first: StoredInstance, second: StoredInstance, *, limits: Li
         return _isolated("datasets", first, second, limits)
     if one is None or other is None:
         return Sameness(same=False, detail="one of them has pixels, the other has none")
-    comparable = len(syntaxes) == 1 or EXPLICIT_BIG not in syntaxes
+    comparable = len(syntaxes) == 1 or EXPLICIT_BE not in syntaxes
     if comparable and one.tag == other.tag and one.encapsulated == other.encapsulated:
         if _digest(first.path, one) == _digest(second.path, other):
             syntax = "header" if len(syntaxes) == 1 else "transfer syntax"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from echonode.core.errors import UnreadableObject
 from echonode.core.settings import LimitsSection
-from echonode.dicom.header import EXPLICIT_LITTLE, Header, read_header
+from echonode.dicom.header import Header, read_header
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.flow.isolated import IsolatedFailed, run_isolated
 
 MOST_INFLATED = 64 << 20
@@ -29,7 +30,7 @@ def read_deflated_header(path: Path, *, offset: int, transfer_syntax_uid: str, l
     }
     try:
         run_isolated(request, limits=limits)
-        return read_header(target, offset=0, transfer_syntax_uid=EXPLICIT_LITTLE, limits=limits, whole=False)
+        return read_header(target, offset=0, transfer_syntax_uid=EXPLICIT_LE, limits=limits, whole=False)
     except IsolatedFailed as error:
         raise UnreadableObject(f"the deflated data set ({transfer_syntax_uid}) cannot be inflated: {error}") from error
     finally:

@@ -34,6 +34,7 @@ from echonode.core.routes import Route
 from echonode.core.settings import NodeSettings, SelfCheckSection
 from echonode.core.states import WorkState
 from echonode.core.work import WorkItem, WorkKind
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.flow.contract import refusal_of
 from echonode.flow.decoding import Decoder
 from echonode.flow.examination import EXAMINERS, PARAMETERS, Said, Shown, compared, examine
@@ -43,7 +44,6 @@ from echonode.registry.catalogue import Catalogue
 LOG = logging.getLogger(__name__)
 FOLDER = "self-check-"
 SLOW_MOTION = "slow_motion"
-EXPLICIT = "1.2.840.10008.1.2.1"
 LOOK_SECONDS = 0.5
 REMEMBERED_SECONDS = 400 * 86400.0
 _ENDED = (WorkState.COMPLETED, WorkState.CANCELED)
@@ -417,7 +417,7 @@ def words_of(answer: Answer) -> str:
 
 
 def _decoded(decoder: Decoder, path: Path, frames: Sequence[int]) -> list[np.ndarray]:
-    stream, lengths = decoder.frames(path, EXPLICIT, frames)
+    stream, lengths = decoder.frames(path, EXPLICIT_LE, frames)
     with stream:
         return [np.frombuffer(stream.read(length), dtype=np.uint8).astype(np.int16) for length in lengths]
 

@@ -18,7 +18,8 @@ from echonode.core.errors import BadInput
 from echonode.dicom import still
 from echonode.dicom.decode import JPEG_BASELINE
 from echonode.dicom.encode import JPEG_LS
-from echonode.dicom.transcode import EXPLICIT_LE
+from echonode.dicom.lossy import METHOD_OF_SYNTAX
+from echonode.dicom.storage import EXPLICIT_LE
 
 RLE = "1.2.840.10008.1.2.5"
 H264 = "1.2.840.10008.1.2.4.102"
@@ -100,7 +101,7 @@ def encode_frames(frames: np.ndarray, syntax: Syntax, *, frame_time_ms: float | 
         photometric="MONOCHROME2" if grey else "YBR_FULL_422",
         samples=samples,
         planar=planar,
-        method="ISO_10918_1",
+        method=METHOD_OF_SYNTAX[JPEG_BASELINE],
         ratio=frames.nbytes / len(value),
     )
 
@@ -157,6 +158,6 @@ def _video(frames: np.ndarray, rate: float) -> EncodedPixels:
         photometric="YBR_PARTIAL_420",
         samples=3,
         planar=0,
-        method="ISO_14496_10",
+        method=METHOD_OF_SYNTAX[H264],
         ratio=frames.shape[0] * rows * columns * 3 / len(value),
     )

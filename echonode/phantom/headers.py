@@ -25,7 +25,6 @@ from echonode.phantom.sweep import Sweep
 from echonode.phantom.views import View
 
 US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
-US_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 COMMENT = "Simulated"
 _SHORT_NAMES = {View.SUBCOSTAL: "SC-LAX"}
 _TWO_D, _COLOUR, _M_MODE = 0x0001, 0x0010, 0x0002

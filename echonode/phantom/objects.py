@@ -12,13 +12,13 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from echonode.core.identity import derived_uid
+from echonode.dicom.storage import ULTRASOUND_MULTIFRAME
 from echonode.phantom.acquire import Acquisition
 from echonode.phantom.cohort import LoopPlan, SweepPlan
 from echonode.phantom.dialect import ViewTold, dialect_of
 from echonode.phantom.frames import Syntax, encode_frames
 from echonode.phantom.headers import (
     US_IMAGE,
-    US_MULTIFRAME,
     modes_of,
     put_heart_rate,
     put_image,
@@ -72,7 +72,7 @@ def build_object(
     uid = order.object_uid(number=number, digest=hashlib.sha256(pixels.value).hexdigest())
     loop = isinstance(made, Acquisition) and len(frames) > 1
     dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = US_MULTIFRAME if loop else US_IMAGE, uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = ULTRASOUND_MULTIFRAME if loop else US_IMAGE, uid
     put_patient_and_study(dataset, order)
     put_series_and_equipment(dataset, order, made.machine)
     put_image(dataset, order=order, number=number, kind=dialect.kind, modes=modes_of(made))

@@ -15,9 +15,9 @@ from echonode.archive.contents import Contents, Located
 from echonode.core.errors import NotAcceptable
 from echonode.core.settings import LimitsSection
 from echonode.dicom.bulk import BulkValue, bulk_steps, find_value
-from echonode.dicom.decode import BIG_ENDIAN, NATIVE, VIDEO
+from echonode.dicom.decode import NATIVE, VIDEO
 from echonode.dicom.header import SYNTAXES_DEFLATED
-from echonode.dicom.transcode import EXPLICIT_LE
+from echonode.dicom.storage import EXPLICIT_BE, EXPLICIT_LE
 from echonode.flow.decoding import Decoder
 from echonode.web import conditional, multipart
 from echonode.web.accept import accepted, best
@@ -30,9 +30,9 @@ from echonode.web.services import Services
 from echonode.web.turns import Turns
 
 _PIXEL_DATA = 0x7FE00010
-_MADE_ANEW = SYNTAXES_DEFLATED | {BIG_ENDIAN}
+_MADE_ANEW = SYNTAXES_DEFLATED | {EXPLICIT_BE}
 """Transfer syntaxes in which no value can be read where it lies."""
-_WHOLE = NATIVE - {BIG_ENDIAN} | VIDEO
+_WHOLE = NATIVE - {EXPLICIT_BE} | VIDEO
 """Transfer syntaxes whose pixel data is one value for a client; of all others it is frames."""
 
 

@@ -14,8 +14,8 @@ import orjson
 
 from echonode.core.errors import BudgetExceeded, TooLarge, UnreadableObject
 from echonode.dicom.file_meta import FileMeta
-from echonode.dicom.header import EXPLICIT_LITTLE
 from echonode.dicom.json_dataset import PIXEL_DATA, Bulk, encoded_pieces
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.dicom.xml_dataset import model_of_xml
 from echonode.web.arrival import CANNOT_UNDERSTAND, CHECK_EVERY_BYTES, Arrival, Arrivals, Outcome
 from echonode.web.parts import PartHeaders, media_type
@@ -150,7 +150,7 @@ class Composed:
             end=0,
         )
         arrival = Arrival(self._arrivals, meta=meta, place=self._arrivals.place())
-        encapsulated = bool(parts) and syntax != EXPLICIT_LITTLE
+        encapsulated = bool(parts) and syntax != EXPLICIT_LE
         nesting = self._arrivals.services.limits.nesting
         try:
             gathered = bytearray()
@@ -252,18 +252,18 @@ def _first(model: Mapping[str, Any], tag: str) -> str:
 def _transfer_syntax(model: Mapping[str, Any], parts: Sequence[BulkPart]) -> str:
     """Of the pixel data's part: as its Content-Type names it, else the metadata, else what its media type means."""
     if not parts:
-        return EXPLICIT_LITTLE
+        return EXPLICIT_LE
     part = parts[0]
     if part.transfer_syntax_uid:
         return part.transfer_syntax_uid
     if part.media_type in ("", "application/octet-stream"):
-        return EXPLICIT_LITTLE
+        return EXPLICIT_LE
     named = _first(model, "00020010") or _first(model, "00083002")
     if named:
         return named
     if part.media_type == "image/jpeg":
         return _jpeg_syntax(part.path)
-    return _BY_MEDIA_TYPE.get(part.media_type, EXPLICIT_LITTLE)
+    return _BY_MEDIA_TYPE.get(part.media_type, EXPLICIT_LE)
 
 
 def _jpeg_syntax(path: Path) -> str:

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from echonode.dicom.decode import DECODABLE, JPEG_BASELINE, NATIVE, VIDEO
 from echonode.dicom.encode import JPEG_LS
-from echonode.dicom.transcode import EXPLICIT_LE, IMPLICIT_LE
+from echonode.dicom.storage import EXPLICIT_LE, IMPLICIT_LE
 from echonode.web.accept import ANYTHING, MediaRange
 
 DICOM = "application/dicom"

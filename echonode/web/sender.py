@@ -17,11 +17,11 @@ from echonode.core.peers import Peer
 from echonode.core.ports import BlobStore, Outgoing, Sender, SendOutcome
 from echonode.core.text import one_line
 from echonode.dicom.part10 import part10_head
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.flow.decoding import Decoder
 from echonode.web.user import Answer, Caller
 
 log = structlog.get_logger(__name__)
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
 PIECE_BYTES = 1 << 20
 LONGEST_TOKEN_FILE = 8192
 FAILED, REFERENCED, UID, REASON = "00081198", "00081199", "00081155", "00081197"

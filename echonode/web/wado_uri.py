@@ -15,7 +15,7 @@ from echonode.archive.contents import Located
 from echonode.core.errors import BadInput, NotAcceptable, NotFound
 from echonode.core.identity import is_uid
 from echonode.dicom.look import LARGEST_SIDE, Look, Viewport, VoiWindow
-from echonode.dicom.transcode import EXPLICIT_LE
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.flow.decoding import Decoder
 from echonode.web.accept import media_ranges
 from echonode.web.looks import real, whole

@@ -14,7 +14,8 @@ from echonode.dicom import elements
 from echonode.dicom.encode import JPEG_LS
 from echonode.dicom.part10 import part10_head
 from echonode.dicom.pixels import open_pixels
-from echonode.dicom.transcode import EXPLICIT_LE, transcode_file, transcode_frames
+from echonode.dicom.storage import EXPLICIT_LE
+from echonode.dicom.transcode import transcode_file, transcode_frames
 
 JPEG = "1.2.840.10008.1.2.4.50"
 FOLDERS = ("ultrasound/single", "ultrasound/adult_xario", "ultrasound/paediatric_hp", "derived")

@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from echonode.archive.blobs import LocalBlobs
 from echonode.core.errors import BudgetExceeded, NotFound, Undecodable
 from echonode.core.settings import LimitsSection
-from echonode.dicom.transcode import EXPLICIT_LE
+from echonode.dicom.storage import EXPLICIT_LE
 from echonode.flow.decoding import Decoder, _end_process
 from tests.support.waiting import process_is_alive, wait_until
 

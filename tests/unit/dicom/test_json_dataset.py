@@ -12,10 +12,11 @@ import pytest
 from echonode.core.errors import BudgetExceeded, UnreadableObject
 from echonode.core.settings import LimitsSection
 from echonode.dicom.file_meta import read_file_meta
-from echonode.dicom.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, SYNTAXES_DEFLATED, read_header
+from echonode.dicom.header import SYNTAXES_DEFLATED, read_header
 from echonode.dicom.json_dataset import Bulk, encoded_pieces
 from echonode.dicom.json_model import model_of
 from echonode.dicom.native_xml import native_xml
+from echonode.dicom.storage import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from echonode.dicom.xml_dataset import model_of_xml
 from tests.support.dimse import small_object
 
@@ -71,7 +72,7 @@ def test_the_metadata_of_every_real_file_comes_back_as_it_was(shared_data: Path,
     for name, model in models(shared_data):
         path = tmp_path / "object"
         path.write_bytes(encoded(model))
-        header = read_header(path, offset=0, transfer_syntax_uid=EXPLICIT_LITTLE, limits=LimitsSection(), whole=True)
+        header = read_header(path, offset=0, transfer_syntax_uid=EXPLICIT_LE, limits=LimitsSection(), whole=True)
         back = orjson.loads(orjson.dumps(model_of(header)))
         model["00080005"] = back["00080005"]
         changed = {tag for tag in model.keys() | back.keys() if model.get(tag) != back.get(tag)}
@@ -147,12 +148,12 @@ def test_numbers_are_as_exact_as_a_decimal_string_can_be() -> None:
     assert abs(float(parts[1]) - 1 / 3) < 1e-13
 
 
-@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG])
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE])
 def test_a_bare_data_set_tells_what_it_is_in(syntax: str) -> None:
     data = {
-        EXPLICIT_LITTLE: b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100\x08\x00",
-        IMPLICIT_LITTLE: b"\x08\x00\x05\x00\x0a\x00\x00\x00ISO_IR 100\x08\x00",
-        EXPLICIT_BIG: b"\x00\x08\x00\x05CS\x00\x0aISO_IR 100\x00\x08",
+        EXPLICIT_LE: b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100\x08\x00",
+        IMPLICIT_LE: b"\x08\x00\x05\x00\x0a\x00\x00\x00ISO_IR 100\x08\x00",
+        EXPLICIT_BE: b"\x00\x08\x00\x05CS\x00\x0aISO_IR 100\x00\x08",
     }[syntax] + bytes(200)
     meta = read_file_meta(data, complete=False)
     assert meta is not None

@@ -14,7 +14,8 @@ from pydicom.filereader import read_dataset
 from echonode.core.errors import BudgetExceeded, EchonodeError, Undecodable
 from echonode.core.settings import LimitsSection
 from echonode.dicom.part10 import part10_head
-from echonode.dicom.transcode import EXPLICIT_LE, IMPLICIT_LE, transcode_file, transcode_frames
+from echonode.dicom.storage import EXPLICIT_LE, IMPLICIT_LE
+from echonode.dicom.transcode import transcode_file, transcode_frames
 
 
 def transcoded(source: Path, target: Path, syntax: str, limits: LimitsSection | None = None) -> Dataset:
