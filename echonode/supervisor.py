@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import selectors
@@ -16,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from echonode.core.lifeline import end_with_parent
+
 LOG = logging.getLogger(__name__)
 READY = b"ready\n"
-PR_SET_PDEATHSIG = 1
 WATCH_SECONDS = 0.2
 BACKOFF_SECONDS, BACKOFF_LONGEST_SECONDS = 0.2, 5.0
 SETTLED_SECONDS = 10.0
@@ -140,8 +140,7 @@ class Supervisor:
 
 def child_of_supervisor() -> threading.Event:
     """For a child's first line: an event that SIGTERM sets; the process ends at once when the supervisor dies."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides

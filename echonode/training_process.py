@@ -8,14 +8,12 @@ the worker's as its own end, and the lock that one training at a time holds.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
-import signal
 import sys
 from pathlib import Path
 
-from echonode.supervisor import PR_SET_PDEATHSIG
+from echonode.core.lifeline import end_with_parent
 
 YIELDING, ORDINARY = "yielding", "ordinary"
 LOWEST_PRIORITY = 19
@@ -26,10 +24,7 @@ OUT_OF_MEMORY_SCORE = 800
 def main(arguments: list[str]) -> None:
     """Step back, take the lock, and become the command."""
     parent, lock, priority, words = int(arguments[0]), Path(arguments[1]), arguments[2], arguments[3:]
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+    end_with_parent(parent)
     if priority != ORDINARY:
         step_back()
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -6,7 +6,6 @@ Standard input and output are the wire; whatever a library prints goes to standa
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import queue
@@ -20,6 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from echonode.core.errors import RunFailed
+from echonode.core.lifeline import end_with_parent
 from echonode.core.package import Package
 from echonode.core.ports import RunRequest
 from echonode.core.settings import LimitsSection
@@ -28,7 +28,6 @@ from echonode.execution.batch import failure_of, load_package, load_runner, ran_
 from echonode.execution.spool import write_results
 from echonode.execution.wire import LineReader, encode, request_of_json
 
-PR_SET_PDEATHSIG = 1
 PROGRESS_SECONDS = 0.2
 OUT_OF_MEMORY_EXIT = 86
 
@@ -41,20 +40,12 @@ def main(arguments: list[str]) -> int:
         return 0
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
-    _end_with_parent(int(arguments[0]))
+    end_with_parent(int(arguments[0]))  # elsewhere than on Linux the closed pipe does it
     inbox, outbox = os.dup(0), os.dup(1)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     return RunnerSide(inbox, outbox).serve()
-
-
-def _end_with_parent(parent: int) -> None:
-    """Be killed when the thread that started this process ends, on Linux; elsewhere the closed pipe does it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 class RunnerSide:
