@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from echonode.archive.database import Database
 from echonode.archive.schema import IDENTITY, QUARANTINE, STUDY, WORKITEM
 from echonode.core.ports import Clock
-from echonode.core.states import WorkState
+from echonode.core.states import OPEN, WorkState
 from echonode.core.work import WorkKind
 
 _W = WORKITEM.c
@@ -54,7 +54,7 @@ def read_gauges(database: Database, *, clock: Clock) -> Gauges:
             func.count(_W.held).label("held"),
             func.min(_W.created_at).label("oldest"),
         )
-        .where(_W.kind.in_(_COUNTED), _W.state.in_((WorkState.SCHEDULED, WorkState.IN_PROGRESS)))
+        .where(_W.kind.in_(_COUNTED), _W.state.in_(OPEN))
         .group_by(_W.kind, _W.queue, _W.state)
     )
     dead = select(func.count()).select_from(WORKITEM).where(_W.kind == WorkKind.DELIVER, _W.state == WorkState.CANCELED)

@@ -14,10 +14,9 @@ from echonode.archive.entry import identity_of, patient_row, person_columns, wri
 from echonode.archive.identity import PatientIdentity
 from echonode.archive.schema import IDENTITY, PATIENT, STUDY, WORKITEM
 from echonode.core.ports import Clock
-from echonode.core.states import WorkState
+from echonode.core.states import OPEN
 from echonode.core.work import WorkKind
 
-_OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
 _AWAITED = WORKITEM.c.payload["shadow"].as_boolean().is_not(True)
 """A run of a model that only looks is not waited for."""
 
@@ -135,7 +134,7 @@ class Studies:
     def open_runs(self, study_uid: str) -> int:
         """How many runs of the study wait or are under way."""
         query = select(func.count()).select_from(WORKITEM).where(
-            WORKITEM.c.study_uid == study_uid, WORKITEM.c.kind == WorkKind.RUN, WORKITEM.c.state.in_(_OPEN), _AWAITED
+            WORKITEM.c.study_uid == study_uid, WORKITEM.c.kind == WorkKind.RUN, WORKITEM.c.state.in_(OPEN), _AWAITED
         )  # fmt: skip
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
@@ -145,7 +144,7 @@ def _is_due() -> ColumnElement[bool]:
     at_work = select(WORKITEM.c.id).where(
         WORKITEM.c.study_uid == STUDY.c.study_uid,
         WORKITEM.c.kind.in_((WorkKind.RUN, WorkKind.REPORT)),
-        WORKITEM.c.state.in_(_OPEN),
+        WORKITEM.c.state.in_(OPEN),
         _AWAITED,
     )
     return and_(

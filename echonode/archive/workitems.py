@@ -15,11 +15,10 @@ from echonode.archive.upsert import is_inserted
 from echonode.core.errors import IllegalTransition, NotFound
 from echonode.core.identity import new_id
 from echonode.core.ports import Clock
-from echonode.core.states import WorkEvent, WorkState, after
+from echonode.core.states import OPEN, WorkEvent, WorkState, after
 from echonode.core.work import WorkItem, WorkKind, WorkRequest
 
 _W = WORKITEM.c
-_OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
 
 
 class WorkStore:
@@ -212,7 +211,7 @@ class WorkStore:
         wanted = _W.study_uid == study_uid
         if sop_instance_uid is not None:
             wanted = and_(wanted, _W.sop_instance_uid == sop_instance_uid)
-        runs = and_(wanted, _W.kind == WorkKind.RUN, _W.state.in_(_OPEN))
+        runs = and_(wanted, _W.kind == WorkKind.RUN, _W.state.in_(OPEN))
         return [_item(row) for row in connection.execute(select(WORKITEM).where(runs).order_by(_W.id))]
 
     def beginning_with(self, text: str, *, limit: int = 2) -> Sequence[WorkItem]:
@@ -253,7 +252,7 @@ class WorkStore:
         connection.execute(update(STUDY).where(STUDY.c.study_uid == study_uid).values(held=reason))
         connection.execute(
             update(WORKITEM)
-            .where(_W.study_uid == study_uid, _W.state.in_(_OPEN))
+            .where(_W.study_uid == study_uid, _W.state.in_(OPEN))
             .values(held=reason, updated_at=self._clock())
         )
 

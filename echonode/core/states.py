@@ -34,6 +34,9 @@ class WorkEvent(StrEnum):
     RETRY = "retry"  # a person asks again
 
 
+OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
+"""States of a workitem that has not ended."""
+
 _S, _E = WorkState, WorkEvent
 TRANSITIONS: dict[tuple[WorkState, WorkEvent], WorkState] = {
     (_S.SCHEDULED, _E.CLAIM): _S.IN_PROGRESS,

@@ -18,7 +18,7 @@ from echonode.core.errors import NotFound
 from echonode.core.facts import Facts
 from echonode.core.routes import Route, RoutesFile
 from echonode.core.settings import NodeSettings
-from echonode.core.states import WorkState
+from echonode.core.states import OPEN
 from echonode.core.work import WorkRequest
 from echonode.flow.route import explain, run_request, with_shadows
 from echonode.flow.view import PERSON
@@ -28,7 +28,6 @@ VIEWLESS = frozenset({"slow_motion", "view"})
 FROM_HEADER = frozenset({"", "header", "views.toml"})
 PHASE = {"phase": "ED"}
 """What a run that starts from a label map takes of it, where its route does not say."""
-_OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +160,6 @@ def _enqueue(archive: Archive, connection: Connection, wanted: Sequence[WorkRequ
     """Ids of the items; one that was ended because another view was believed meanwhile is offered again."""
     ids = archive.work.enqueue(connection, wanted)
     for work_id in ids:
-        if archive.work.get(work_id, conn=connection).state not in _OPEN:
+        if archive.work.get(work_id, conn=connection).state not in OPEN:
             archive.work.retry(work_id, conn=connection)
     return ids

@@ -10,7 +10,7 @@ from echonode.archive.reports import KeptReport, ReportStatus
 from echonode.core.configuration import Configuration
 from echonode.core.errors import BadInput
 from echonode.core.report_json import of_json
-from echonode.core.states import WorkState
+from echonode.core.states import OPEN, WorkState
 from echonode.core.work import WorkKind
 from echonode.flow import correct as corrections
 from echonode.flow.report_text import lines_of
@@ -21,7 +21,6 @@ from echonode.flow.withdraw import withdraw as take
 
 Row = dict[str, Any]
 MOST_ITEMS = 1000
-_OPEN = (WorkState.SCHEDULED, WorkState.IN_PROGRESS)
 
 
 def report(archive: Archive, configuration: Configuration, study: str) -> Row:
@@ -145,7 +144,7 @@ def _waits_for(archive: Archive, configuration: Configuration, study_uid: str) -
         return "routes.toml wants no reports: [report] enabled is false"
     if state.held is not None:
         return f"the study is held: {state.held}"
-    if any(item.state in _OPEN for item in items):
+    if any(item.state in OPEN for item in items):
         return "a report is being made"
     if state.unsettled_since is not None:
         return "the study is not complete yet; echonode study process-now does not wait"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -25,6 +24,8 @@ from echonode.core.errors import BadInput, CheckpointRefused, NotFound, PackageI
 from echonode.core.package import Package
 from echonode.core.task import TaskSpec, installed_tasks
 from echonode.registry.card import manifest_toml, model_card
+from echonode.registry.catalogue import is_model_name
+from echonode.registry.durable import make_durable
 from echonode.registry.manifest import Manifest
 from echonode.registry.verify import CARD_FILE, MANIFEST_FILE, sha256_of, verify
 
@@ -35,7 +36,6 @@ MEMORY_BYTES = 8 << 30
 TIMEOUT_SECONDS = 600.0
 ANSWER_BYTES = 1 << 20
 OPTION_CHARACTERS = 200
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def importers() -> dict[str, TaskSpec]:
@@ -69,7 +69,7 @@ def import_checkpoint(
     known = importers()
     if kind not in known:
         raise NotFound(f"no task imports {kind!r}; there are: {', '.join(sorted(known)) or 'none'}")
-    if not _NAME.fullmatch(name):
+    if not is_model_name(name):
         raise BadInput(f"{name[:80]!r} is no model name: lower-case letters, digits, dots, dashes, at most 63")
     target = into / name
     if os.path.lexists(target):
@@ -91,18 +91,18 @@ def import_checkpoint(
         if {each: sha256_of(each) for each in files} != digests:
             raise CheckpointRefused(f"{file}: changed while it was read")
         _write_texts(part, _manifest(kind, digests, name=name, task=known[kind].name, answer=answer, own=options))
-        _sync(part)
+        make_durable(part)
         staged = part / name
         staged.mkdir()
         for path in sorted(part.iterdir()):
             if path != staged:
                 path.rename(staged / path.name)
-        _sync(staged)
+        make_durable(staged)
         verify(staged)
         if os.path.lexists(target):
             raise BadInput(f"{target}: there is already a model of that name; choose another or remove it first")
         staged.rename(target)
-        _sync(into)
+        make_durable(into)
     except (OSError, PackageInvalid) as error:
         raise CheckpointRefused(f"{file}: cannot be made a model package: {error}") from error
     finally:
@@ -198,12 +198,3 @@ def _manifest(
 def _write_texts(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST_FILE).write_text(manifest_toml(manifest), encoding="utf-8")
     (folder / CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
-
-
-def _sync(folder: Path) -> None:
-    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from echonode.core.errors import BadInput
 from echonode.core.package import Package
+from echonode.registry.durable import make_durable
 from echonode.registry.verify import verify
 
 
@@ -42,7 +43,7 @@ def staged(source: Path, *, into: Path) -> Iterator[Package]:
                 shutil.copyfile(path, folder / path.name, follow_symlinks=False)
         except OSError as error:
             raise BadInput(f"{source}: cannot be copied to {into}: {error.strerror}") from error
-        _sync(folder)
+        make_durable(folder)
         yield verify(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -58,7 +59,7 @@ def settle(package: Package, *, into: Path) -> Package:
     if os.path.lexists(target):
         raise BadInput(f"{target}: there is already a model of that name")
     package.folder.rename(target)
-    _sync(into)
+    make_durable(into)
     return verify(target)
 
 
@@ -83,12 +84,3 @@ def put_aside(folder: Path) -> Iterator[None]:
             aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
