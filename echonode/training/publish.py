@@ -85,6 +85,14 @@ def publish(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def as_half(state: Tensors) -> dict[str, torch.Tensor]:
+    """The numbers that a package of float16 gives back, on the CPU: what is tested is what is shipped."""
+    return {
+        name: value.detach().cpu().half().float() if value.is_floating_point() else value.detach().cpu()
+        for name, value in state.items()
+    }
+
+
 def metric(
     name: str,
     interval: Interval,

@@ -52,7 +52,7 @@ from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
 from echonode.training.processes import this_process
-from echonode.training.publish import publish
+from echonode.training.publish import as_half, publish
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
 from echonode.training.statistics import auc, mae
@@ -416,7 +416,7 @@ def finished(
     items = data.by_split()[Split.TEST]
     convention = convention_of(options)
     form = Form(view=options.view, side=options.side, published=published, frames=0, clip_frames=options.frames)
-    network.load_state_dict({name: _rounded(value) for name, value in network.state_dict().items()})
+    network.load_state_dict(as_half(network.state_dict()))
     test = locked_test(
         network.eval(), data, items, form, convention, cache=cache, quantity=quantity, kind=options.kind,
         threshold=threshold, device=run.device,
@@ -447,11 +447,6 @@ def finished(
         words=test.words,
     )  # fmt: skip
     return TrainingResult(folder=run.folder, package=package, metrics=test.metrics)
-
-
-def _rounded(value: torch.Tensor) -> torch.Tensor:
-    """As the package keeps it: what is tested is what is shipped."""
-    return value.half().float() if value.is_floating_point() else value
 
 
 def _last(network: nn.Module) -> nn.Linear:

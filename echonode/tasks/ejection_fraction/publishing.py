@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import nn
 
 from echonode.tasks.ejection_fraction.convention import Convention
@@ -17,7 +16,7 @@ from echonode.tasks.ejection_fraction.held_out import Way, answers
 from echonode.tasks.ejection_fraction.upstream import COREECHO, INPUT, INTENDED_USE
 from echonode.training.arguments import Metrics, TrainingArguments, TrainingResult
 from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Split
-from echonode.training.publish import publish
+from echonode.training.publish import as_half, publish
 from echonode.training.run import Run
 from echonode.training.table import Table
 
@@ -38,7 +37,7 @@ def publish_tested(
     parts = {name: networks.get_submodule(name) for name in PARTS}
     if not published:
         for part in parts.values():
-            part.load_state_dict({name: _rounded(value) for name, value in part.state_dict().items()})
+            part.load_state_dict(as_half(part.state_dict()))
     preparation = "published" if published else "clinical"
     if not run.first:
         return TrainingResult(folder=run.folder)
@@ -106,7 +105,3 @@ def words_of_test(arguments: TrainingArguments, data: DatasetManifest) -> str:
 def trained_words(data: DatasetManifest) -> str:
     """What a simulated cohort is not."""
     return "; simulated hearts of echonode's phantom, no patient" if data.simulated else ""
-
-
-def _rounded(value: torch.Tensor) -> torch.Tensor:
-    return value.half().float() if value.is_floating_point() else value

@@ -19,7 +19,7 @@ from echonode.tasks.mmode.runner import open_networks
 from echonode.training.arguments import TrainingArguments, TrainingResult
 from echonode.training.dataset import DatasetManifest, Split
 from echonode.training.packages import trained_package
-from echonode.training.publish import publish
+from echonode.training.publish import as_half, publish
 from echonode.training.run import Run
 from echonode.training.sources import described
 
@@ -105,7 +105,7 @@ def tested_and_published(
     """
     if not run.first:
         return TrainingResult(folder=run.folder)
-    kept = {role: _rounded(state) for role, state in {**weights, **others.weights}.items()}
+    kept = {role: as_half(state) for role, state in {**weights, **others.weights}.items()}
     config = dict(manifest.get("config") or {})
     widths = {**others.widths, **(config.get("widths") or {})}
     content = {
@@ -139,14 +139,6 @@ def _held_out_words(arguments: TrainingArguments, data: DatasetManifest) -> str:
     if arguments.test_data:
         return "; ".join(described(text) for text in arguments.test_data)
     return f"the test patients of {data.source}"
-
-
-def _rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The numbers that a package of float16 gives back."""
-    return {
-        name: value.detach().cpu().half().float() if value.is_floating_point() else value.detach().cpu()
-        for name, value in state.items()
-    }
 
 
 def _package(content: Mapping[str, Any]) -> Package:

@@ -20,13 +20,13 @@ from PIL import Image
 from echonode.core.errors import BadInput
 from echonode.tasks.common.camus import SECTOR_CODES, checked_codes
 from echonode.tasks.common.reading import silent
+from echonode.tasks.synthesis.dataset import layout
 from echonode.tasks.synthesis.marking import marked
 from echonode.tasks.synthesis.noise import image_seed
 from echonode.tasks.synthesis.prepare import resized_labels, resized_picture
 from echonode.tasks.synthesis.runner import SynthesisRunner, open_runner
-from echonode.tasks.synthesis.train import layout
 from echonode.training.arguments import Evaluation, EvaluationArguments, Metric
-from echonode.training.dataset import DatasetManifest, Item
+from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Item
 from echonode.training.options import with_options
 from echonode.training.publish import metric
 from echonode.training.sources import evaluation_data
@@ -36,6 +36,7 @@ from echonode.training.table import Table
 TISSUES: Final = {1: "cavity", 2: "other tissue", 3: "myocardium", 4: "left atrium"}
 FEWEST_PIXELS: Final = 25
 SHOWN: Final = 6
+SECONDS: Final = "seconds an image"
 
 Bytes = NDArray[np.uint8]
 
@@ -79,7 +80,7 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
         runner = open_runner(package, arguments.device, arguments.threads)
         cases = cases_of(runner, data, options, seed=arguments.seed)
         prefix = f"{package.name}: " if len(arguments.packages) > 1 else ""
-        metrics[package.name] = metrics_of(cases, on=data.source, seed=arguments.seed)
+        metrics[package.name] = metrics_of(cases, on=tested_on(data), seed=arguments.seed)
         tables[f"{prefix}synthetic beside real, by tissue"] = tissue_table(cases, seed=arguments.seed)
         if arguments.figures is not None:
             arguments.figures.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,13 @@ def cases_of(runner: SynthesisRunner, data: DatasetManifest, options: TestOption
     return [_case(runner, items[place], data, asked, seed) for place in places]
 
 
+def tested_on(data: DatasetManifest) -> str:
+    """What the test pictures are, as their tree says; the data's own words where it does not."""
+    origins = {str(item.labels.get("origin", "")) for item in data.items}
+    told = sorted({each.partition(LOCKED_TEST)[2] or f"the test pictures of {each}" for each in origins if each})
+    return "; ".join(told) or data.source
+
+
 def metrics_of(cases: Sequence[Case], *, on: str, seed: int = 0) -> tuple[Metric, ...]:
     """Errors of grey level and roughness, differences between pictures, and the time an image."""
     patients = [case.patient for case in cases]
@@ -114,7 +122,7 @@ def metrics_of(cases: Sequence[Case], *, on: str, seed: int = 0) -> tuple[Metric
         told("roughness of tissue, synthetic over real", [_roughness(case.made, case) / _roughness(case.real, case) for case in cases]),
         told("difference from the real picture", [_apart(case.made, case.real, case) for case in cases]),
         told("difference of two pictures of one map", [_apart(case.made, case.again, case) for case in cases]),
-        told("seconds an image", [case.seconds for case in cases], "s"),
+        told(SECONDS, [case.seconds for case in cases], "s"),
     )  # fmt: skip
 
 

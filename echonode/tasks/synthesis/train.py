@@ -13,8 +13,8 @@ Data: the tree that `echonode data camus` writes; pictures and sector_annotation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from echonode.core.errors import BadInput
-from echonode.tasks.common.camus import SECTOR_CODES, VIEWS, checked_codes, origin_of
+from echonode.tasks.common.camus import SECTOR_CODES, VIEWS, checked_codes
 from echonode.tasks.common.checkpoint import checked_state, load_published, load_weights, shapes_of
 from echonode.tasks.synthesis.blocks import Labels
+from echonode.tasks.synthesis.dataset import layout
 from echonode.tasks.synthesis.diffusion import Denoiser, Diffusion
+from echonode.tasks.synthesis.evaluation import SECONDS, TestOptions, cases_of, metrics_of, tested_on, tissue_table
 from echonode.tasks.synthesis.losses import VARIATIONAL_WEIGHT, losses
 from echonode.tasks.synthesis.net import ARCHITECTURE, SdmUnet, build
 from echonode.tasks.synthesis.noise import SeededNoise, image_seed
@@ -40,21 +42,23 @@ from echonode.tasks.synthesis.prepare import (
     resized_picture,
     unfolded,
 )
-from echonode.tasks.synthesis.runner import ROLE
-from echonode.tasks.synthesis.samplers import DPM_SOLVER, walk
+from echonode.tasks.synthesis.runner import ROLE, SynthesisRunner
+from echonode.tasks.synthesis.samplers import DPM_SOLVER, Walk, walk
 from echonode.tasks.synthesis.schedule import noise_schedule
-from echonode.training.arguments import TrainingArguments, TrainingResult
+from echonode.training.arguments import Metric, TrainingArguments, TrainingResult
 from echonode.training.batches import batches, in_turn
-from echonode.training.dataset import LOCKED_TEST, Candidate, DatasetManifest, Item, Split, split_named
+from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Item, Split
 from echonode.training.ema import MovingAverage
 from echonode.training.options import as_json, with_options
 from echonode.training.order import EpochOrder
 from echonode.training.processes import this_process
-from echonode.training.publish import publish
+from echonode.training.publish import as_half, publish
 from echonode.training.run import Run
 from echonode.training.sources import dataset_of
+from echonode.training.table import Table
 
 NAME: Final = "synthesis"
+INDIFFERENT: Final = ("tested",)
 SCHEDULE, TIMESTEPS = "cosine", 1000
 SHOWN, SHOWN_STEPS = 8, 20
 MOST_VALIDATED: Final = 64
@@ -93,6 +97,8 @@ class Options:
     average: float = 0.999
     variational_weight: float = VARIATIONAL_WEIGHT
     validate_every: int = 250
+    tested: int = 100
+    """Label maps of the test split that a package is measured on; 0 leaves its card without numbers."""
 
     def __post_init__(self) -> None:
         if self.patch not in (1, 2, 4) or self.side % self.patch:
@@ -129,29 +135,6 @@ PUBLISHED: Final = Options(
 )  # fmt: skip
 
 
-def layout(path: Path) -> Iterator[Candidate]:
-    """Pictures with sector label maps: VIEW/images and VIEW/sector_annotations, below both training, validation, testing.
-
-    Raises:
-        BadInput: it is no such tree, or a picture has no map.
-    """
-    found, origin = False, origin_of(path)
-    for view in VIEWS:
-        for split in ("training", "validation", "testing"):
-            for picture in sorted((path / view / "images" / split).glob("*.png")):
-                truth = path / view / "sector_annotations" / split / picture.name
-                if not truth.is_file():
-                    raise BadInput(f"{picture}: has no label map in sector_annotations")
-                found = True
-                patient, _, _ = picture.stem.partition("_")
-                yield Candidate(
-                    key=f"{view}/{split}/{picture.stem}", patient=patient, files=(picture, truth),
-                    split=split_named(split), labels={"view": view, **origin},
-                )  # fmt: skip
-    if not found:
-        raise BadInput(f"--data {path}: a tree that `echonode data camus` writes is expected")
-
-
 def main(arguments: TrainingArguments) -> TrainingResult:
     """Set up: data, network; then `fit`.
 
@@ -172,7 +155,8 @@ def main(arguments: TrainingArguments) -> TrainingResult:
     total = arguments.steps or (
         arguments.epochs * order.steps_per_epoch if arguments.epochs else 50_000 if known else 6000
     )
-    identity = arguments.identity(options=as_json(options), batch=batch)
+    decisive = {name: value for name, value in as_json(options).items() if name not in INDIFFERENT}
+    identity = arguments.identity(options=decisive, batch=batch)
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
         return fit(
             run, arguments, options, order, _Pictures(data, train, options), _Pictures(data, validation, options)
@@ -336,7 +320,10 @@ def made_of(network: torch.nn.Module, maps: Sequence[Bytes], views: Sequence[str
 def published(
     run: Run, arguments: TrainingArguments, options: Options, network: torch.nn.Module, *, steps: int
 ) -> TrainingResult:
-    """The package of the averaged weights, in half precision; where an evaluation is wanted, `echonode evaluate synthesis`."""
+    """The package of the averaged weights, in half precision, measured on the test split as `echonode evaluate` does."""
+    assert isinstance(network, SdmUnet)
+    network.load_state_dict(as_half(network.state_dict()))
+    metrics, tables = _measured(run, arguments, options, network.eval())
     manifest: dict[str, Any] = {
         "task": "synthesis",
         "title": "Synthetic apical echo from label maps",
@@ -352,9 +339,31 @@ def published(
         "trained_on": _learned_from(run),
     }  # fmt: skip
     folder = publish(
-        run, arguments, recipe=NAME, manifest=manifest, weights={ROLE: network.state_dict()}, steps=steps, half=(ROLE,)
-    )
-    return TrainingResult(folder=run.folder, package=folder)
+        run, arguments, recipe=NAME, manifest=manifest, weights={ROLE: network.state_dict()}, steps=steps, metrics=metrics,
+        tables=tables, half=(ROLE,),
+    )  # fmt: skip
+    return TrainingResult(folder=run.folder, package=folder, metrics=metrics)
+
+
+def _measured(
+    run: Run, arguments: TrainingArguments, options: Options, network: SdmUnet
+) -> tuple[tuple[Metric, ...], dict[str, Table]]:
+    """Pictures of label maps that were not learned from, beside the real ones; nothing where there are none."""
+    assert run.dataset is not None
+    items = [item for item in run.dataset.by_split()[Split.TEST] if item.labels.get("view") in options.views]
+    if arguments.name is None or not run.first or not items or not options.tested:
+        return (), {}
+    runner = SynthesisRunner(
+        network=network, device=run.device, usual=Walk(
+            sampler=DPM_SOLVER, schedule=SCHEDULE, timesteps=TIMESTEPS, respacing=str(SHOWN_STEPS)
+        ), guided=options.drop > 0, view=options.views[0] if len(options.views) == 1 else "", model="",
+        patch=options.patch, conditions=options.conditions, simulated=run.dataset.simulated, answers=options.answers,
+    )  # fmt: skip
+    test = replace(run.dataset, items=tuple(items))
+    cases = cases_of(runner, test, TestOptions(pictures=options.tested), seed=run.seed)
+    # How fast a machine is says nothing of a model, and would make another package of the same one.
+    found = tuple(each for each in metrics_of(cases, on=tested_on(test), seed=run.seed) if each.name != SECONDS)
+    return found, {"Synthetic beside real, by tissue": tissue_table(cases)}
 
 
 def _learned_from(run: Run) -> str:

@@ -33,7 +33,7 @@ from echonode.tasks.view.scores import (
 from echonode.tasks.view.simulated import Recording
 from echonode.training.arguments import Evaluation, EvaluationArguments, TrainingArguments, TrainingResult
 from echonode.training.dataset import DatasetManifest, Item, Split
-from echonode.training.publish import metric, publish
+from echonode.training.publish import as_half, metric, publish
 from echonode.training.run import Run
 from echonode.training.sources import described, evaluation_data
 from echonode.training.statistics import bootstrap_interval
@@ -81,7 +81,7 @@ def tested_and_published(
     """The locked test of the weights as they are published, and the package with its tables."""
     data = run.dataset
     assert data is not None
-    network.load_state_dict(_rounded(network.state_dict()))
+    network.load_state_dict(as_half(network.state_dict()))
     runner = ViewRunner(network=network, device=run.device, calibration=calibration, contract={}, side=side, seen=seen)
     items = data.by_split()[Split.TEST]
     metrics: tuple[Any, ...] = ()
@@ -233,11 +233,6 @@ def _words(data: DatasetManifest) -> str:
         return data.source
     cohorts = dict.fromkeys(item.phantom[0] for item in data.by_split()[Split.TRAIN] if item.phantom is not None)
     return f"simulated hearts of echonode's phantom ({', '.join(cohorts)}), no patient"
-
-
-def _rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The numbers that a package of float16 gives back: what is tested is what is shipped."""
-    return {name: value.half().float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def _test_in_words(data: DatasetManifest) -> str:

@@ -43,7 +43,7 @@ from echonode.tasks.segmentation.runner import ROLE, Refinement, SegmentationRun
 from echonode.training.arguments import Evaluation, EvaluationArguments, TrainingArguments, TrainingResult
 from echonode.training.dataset import LOCKED_TEST, DatasetManifest, Item, Split
 from echonode.training.options import with_options
-from echonode.training.publish import publish
+from echonode.training.publish import as_half, publish
 from echonode.training.run import Run
 from echonode.training.sources import evaluation_data, study_of
 from echonode.training.table import Table
@@ -113,7 +113,7 @@ def tested_and_published(
     assert run.dataset is not None
     known = options.preparation == "published"
     refined: dict[str, Any] = {"side": options.side, "loop": options.loop} | ({} if known else REFINED)
-    network.load_state_dict(_halved(network.state_dict()))
+    network.load_state_dict(as_half(network.state_dict()))
     runner = SegmentationRunner(
         network=network.eval(), device=run.device, normalisation=normalisation, contract=INPUT,
         preparation=options.preparation, refinement=Refinement.of(refined),
@@ -323,13 +323,6 @@ def _missed(found: Sequence[int], truth: Sequence[int], times_ms: NDArray[np.flo
     return tuple(
         min((float(times_ms[each] - times_ms[frame]) for each in found), key=abs, default=NAN) for frame in truth
     )
-
-
-def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As the package keeps them: what is tested is what is shipped."""
-    return {
-        name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
-    }  # fmt: skip
 
 
 def _digest(network: Network) -> str:

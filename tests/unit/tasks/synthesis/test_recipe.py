@@ -43,6 +43,9 @@ def test_a_package_comes_out_that_makes_the_same_picture_each_time(tree: Path, t
     package = verify(result.package)
     assert package.simulated
     assert "simulated studies" in package.trained_on
+    card = (result.package / "MODEL_CARD.md").read_text()
+    assert "roughness of tissue, synthetic over real" in card
+    assert "myocardium" in card
     runner = open_runner(package, "cpu", 1)
     frames = np.zeros((1, 40, 40, 1), np.uint8)
     frames[0, 10:30, 10:30] = 1
