@@ -24,6 +24,8 @@ _FROM_SECTOR: Final = (0, 1, 0, 2, 3)
 
 TREE_FILE: Final = "tree.json"
 """What `echonode data camus` writes beside the pictures of a tree: where they come from."""
+SPACING_FILE: Final = "spacing.json"
+"""Beside it: for each picture, by its name without suffix, (row, column) in mm a pixel, where that is known."""
 
 Codes = NDArray[np.uint8]
 
@@ -93,6 +95,26 @@ def origin_of(tree: Path) -> dict[str, Any]:
         return {"simulated": bool(content["simulated"]), **told}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{file}: is no description of a tree: {error}") from error
+
+
+def spacings_of(tree: Path) -> dict[str, tuple[float, float]]:
+    """What spacing.json says of a tree's pictures; empty without one.
+
+    Raises:
+        BadInput: that file cannot be read, or a size is none.
+    """
+    file = tree / SPACING_FILE
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found = {str(name): (float(row), float(column)) for name, (row, column) in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{file}: does not tell the size of pixels: {error}") from error
+    for name, spacing in found.items():
+        if not all(0 < each < float("inf") for each in spacing):
+            raise BadInput(f"{file}: {name}: a pixel of {spacing[0]:g} x {spacing[1]:g} mm")
+    return found
 
 
 def edges(labels: ArrayLike) -> NDArray[np.bool_]:

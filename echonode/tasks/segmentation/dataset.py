@@ -25,7 +25,7 @@ from echonode.core.errors import BadInput
 from echonode.phantom.acquire import Acquisition
 from echonode.phantom.cohort import LoopPlan
 from echonode.phantom.tissue import CAVITY, Label
-from echonode.tasks.common.camus import CAMUS_CODES, checked_codes, origin_of
+from echonode.tasks.common.camus import CAMUS_CODES, checked_codes, origin_of, spacings_of
 from echonode.tasks.segmentation.pictures import SUFFIXES, files_of, read_pictures
 from echonode.tasks.segmentation.prepare import View, clinical_view, published_picture, with_loop
 from echonode.training.dataset import Candidate, DatasetManifest, Item, Split, split_named
@@ -73,7 +73,8 @@ def layout(path: Path) -> Iterator[Candidate]:
     """CAMUS (patientNNNN_4CH_ED and ..._gt, .mhd or NIfTI; its subgroup lists are honoured), or pictures with label maps.
 
     Pictures lie in `images`, label maps of the same name in `annotations`, `labels` or `masks` beside it, below both
-    folders named for splits or none; the patient is the name up to the first underscore.
+    folders named for splits or none; the patient is the name up to the first underscore. A spacing.json in `path` tells
+    the size of their pixels.
 
     Raises:
         BadInput: it is a file.
@@ -115,7 +116,7 @@ def _camus(root: Path, found: Sequence[Path]) -> Iterator[Candidate]:
 
 
 def _beside(root: Path, images: Path, maps: Path) -> Iterator[Candidate]:
-    origin = origin_of(root)
+    origin, spacings = origin_of(root), spacings_of(root)
     for picture in sorted(images.rglob("*")):
         if not picture.name.lower().endswith(SUFFIXES) or not picture.is_file():
             continue
@@ -128,10 +129,11 @@ def _beside(root: Path, images: Path, maps: Path) -> Iterator[Candidate]:
         place = picture.relative_to(root).as_posix()
         view = next((name for word, name in CAMUS_VIEWS.items() if word in place), None)
         phase = next((word for word in ("ED", "ES") if f"_{word}" in picture.stem), None)
+        size = {"spacing_mm": list(spacings[picture.stem])} if picture.stem in spacings else {}
         yield Candidate(
             key=place, patient=picture.stem.partition("_")[0], files=(*files_of(picture), *files_of(truth)), split=split,
             labels={"view": view, "phase": phase, "picture": picture.name, "truth": truth.name}
-            | origin,
+            | size | origin,
         )  # fmt: skip
 
 
@@ -295,6 +297,9 @@ def read_labelled(
         raise BadInput(f"{item.key}: a picture of {pictures.values.shape} and labels of {truth.values.shape}")
     codes = checked_codes(np.rint(truth.values[0]).astype(np.int64), CAMUS_CODES)
     spacing = pictures.spacing_mm
+    if spacing is None and "spacing_mm" in item.labels:
+        row, column = item.labels["spacing_mm"]
+        spacing = (float(row), float(column))
     rows, columns = codes.shape
     regions = () if spacing is None else (pixels_of(spacing, rows=rows, columns=columns),)
     return _grey(pictures.values[0]), codes, spacing, regions

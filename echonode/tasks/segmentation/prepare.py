@@ -82,6 +82,10 @@ class View:
         square[rows, columns] = cv2.resize(labels[self.box], size, interpolation=cv2.INTER_NEAREST_EXACT)
         return square
 
+    def pixel_mm(self, spacing_mm: tuple[float, float], *, side: int = SIDE) -> float:
+        """How long a side of the square picture's pixels is, where the frame's are (row, column) `spacing_mm`."""
+        return spacing_mm[1] / self._scale(side)
+
     def onto_frame(self, labels: Bytes) -> Bytes:
         """Labels (side, side) on the frame's own pixels, 0 outside the sector."""
         inside = self.sector[self.box]
@@ -103,10 +107,15 @@ class View:
         """Rows and columns of a square picture that the box fills."""
         rows, columns = self.sector[self.box].shape
         height, width = rows * self.aspect, float(columns)
-        scale = side / max(height, width)
+        scale = self._scale(side)
         high, wide = max(1, round(height * scale)), max(1, round(width * scale))
         top, left = (side - high) // 2, (side - wide) // 2
         return slice(top, top + high), slice(left, left + wide)
+
+    def _scale(self, side: int) -> float:
+        """Pixels of the square picture for each column of the frame."""
+        rows, columns = self.sector[self.box].shape
+        return side / max(float(rows * self.aspect), float(columns))
 
     def _whole(self, part: Bytes) -> Bytes:
         whole = np.zeros(self.sector.shape, np.uint8)

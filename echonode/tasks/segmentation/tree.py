@@ -23,7 +23,15 @@ from PIL import Image
 from scipy.ndimage import map_coordinates, zoom
 
 from echonode.core.errors import BadInput
-from echonode.tasks.common.camus import TREE_FILE, camus_codes, origin_of, sector_codes, subsampled
+from echonode.tasks.common.camus import (
+    SPACING_FILE,
+    TREE_FILE,
+    camus_codes,
+    origin_of,
+    sector_codes,
+    spacings_of,
+    subsampled,
+)
 from echonode.tasks.segmentation.dataset import (
     clip_of,
     layout,
@@ -31,7 +39,7 @@ from echonode.tasks.segmentation.dataset import (
     simulated_codes,
     still_view,
 )
-from echonode.tasks.segmentation.prepare import View, clinical_view
+from echonode.tasks.segmentation.prepare import View, clinical_view, pixel_spacing_mm
 from echonode.training.arguments import TrainingArguments
 from echonode.training.dataset import Candidate, DatasetManifest, Item, Split
 from echonode.training.sources import dataset_of, study_of
@@ -74,13 +82,17 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Labelled:
-    """One square picture with CAMUS codes and the sector it shows; `name` is PATIENT_VIEW, `view` as in VIEWS."""
+    """One square picture with CAMUS codes and the sector it shows; `name` is PATIENT_VIEW, `view` as in VIEWS.
+
+    `spacing_mm` is (row, column) of a pixel, None where the source does not tell.
+    """
 
     name: str
     view: str
     picture: Bytes
     codes: Bytes
     sector: NDArray[np.bool_]
+    spacing_mm: tuple[float, float] | None = None
 
     @property
     def sector_codes(self) -> Bytes:
@@ -89,7 +101,7 @@ class Labelled:
 
 
 def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
-    """Write the tree and tree.json; how many pictures each view and split has, as JSON values.
+    """Write the tree, spacing.json and tree.json; how many pictures each view and split has, as JSON values.
 
     Raises:
         BadInput: the folder has something in it, or the data are not understood.
@@ -103,12 +115,15 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
     data = dataset_of(asked, name="segmentation-tree", layout=read)
     order.out.mkdir(parents=True, exist_ok=True)
     counts: dict[str, dict[str, int]] = {}
+    spacings: dict[str, tuple[float, float]] = {}
     chance = np.random.default_rng(order.seed)
     for number, item in enumerate(data.items):
         folder = FOLDERS[item.split]
         for each in _labelled(item, data, order, number):
             repeats = order.repeats if item.split is not Split.TEST else 0
             _write(order.out / each.view, folder, each)
+            if each.spacing_mm is not None:
+                spacings[each.name] = each.spacing_mm
             for copy in range(repeats):
                 _write(
                     order.out / each.view,
@@ -122,7 +137,8 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
             told(number + 1, len(data.items))
     content = {"order": {**asdict(order), "out": None}, "source": data.source, "dataset_sha256": data.digest,
                "simulated": data.simulated, "pictures": counts}  # fmt: skip
-    (order.out / TREE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _write_json(order.out / SPACING_FILE, spacings)
+    _write_json(order.out / TREE_FILE, content)
     return content
 
 
@@ -168,7 +184,10 @@ def collect(samples: Path, *, tree: Path, out: Path) -> dict[str, int]:
         "synthetic": True,
         "pictures": counts,
     }
-    (out / TREE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    spacings = spacings_of(tree)
+    tested = {each.stem for each in (out / PICTURES / "testing").iterdir()}
+    _write_json(out / SPACING_FILE, {name: spacings[name] for name in sorted(tested & set(spacings))})
+    _write_json(out / TREE_FILE, content)
     return counts
 
 
@@ -221,7 +240,7 @@ def _labelled(item: Item, data: DatasetManifest, order: Order, number: int) -> I
         return
     patient = item.patient.rpartition("/")[2]
     seen = None if order.preparation == "published" else still_view(picture, spacing)
-    yield _square(f"{patient}_{view}_{phase}", picture[:, :, None], codes, seen, order)
+    yield _square(f"{patient}_{view}_{phase}", picture[:, :, None], codes, seen, order, spacing)
 
 
 def _simulated(item: Item, order: Order, number: int) -> Iterator[Labelled]:
@@ -236,25 +255,33 @@ def _simulated(item: Item, order: Order, number: int) -> Iterator[Labelled]:
         assert made.labels is not None
         codes = np.stack([simulated_codes(labels) for labels in made.labels])
         cavity = (codes == 1).sum(axis=(1, 2))
-        view = None if order.preparation == "published" else clinical_view(clip_of(made))
+        clip = clip_of(made)
+        spacing = pixel_spacing_mm(clip.regions, clip.frames.shape[1:3])
+        view = None if order.preparation == "published" else clinical_view(clip)
         if not cavity.any() or (view is None and order.preparation != "published"):
             continue
         for phase, place in (("ED", int(cavity.argmax())), ("ES", int(cavity.argmin()))):
-            yield _square(f"patient{number:04d}_{name}_{phase}", made.frames[place], codes[place], view, order)
+            yield _square(f"patient{number:04d}_{name}_{phase}", made.frames[place], codes[place], view, order, spacing)
 
 
-def _square(name: str, frame: Bytes, codes: Bytes, view: View | None, order: Order) -> Labelled:
+def _square(
+    name: str, frame: Bytes, codes: Bytes, view: View | None, order: Order, spacing: tuple[float, float] | None
+) -> Labelled:
     patient, _, view_name = name.partition("_")
     if view is None:
         rows, columns = (subsampled(length, order.side) for length in codes.shape)
         grey = np.asarray(Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).convert("L"))
+        scaled = None if spacing is None else (
+            spacing[0] * codes.shape[0] / order.side, spacing[1] * codes.shape[1] / order.side
+        )  # fmt: skip
         picture, labels = grey[np.ix_(rows, columns)], codes[np.ix_(rows, columns)]
         return Labelled(name=f"{patient}_{view_name}", view=view_name, picture=picture, codes=labels,
-                        sector=picture != 0)  # fmt: skip
+                        sector=picture != 0, spacing_mm=scaled)  # fmt: skip
     return Labelled(
         name=f"{patient}_{view_name}", view=view_name, picture=view.picture(frame, side=order.side),
         codes=view.square_labels(codes, side=order.side),
         sector=view.square_labels(view.sector.astype(np.uint8), side=order.side) > 0,
+        spacing_mm=None if spacing is None else (view.pixel_mm(spacing, side=order.side),) * 2,
     )  # fmt: skip
 
 
@@ -266,6 +293,10 @@ def _write(folder: Path, split: str, each: Labelled, *, maps_alone: bool = False
     _save(folder / PICTURES / split / name, each.picture)
     _save(folder / MAPS / split / name, each.codes)
     _save(folder / SECTORS / split / name, each.sector_codes)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _save(path: Path, values: Bytes) -> None:

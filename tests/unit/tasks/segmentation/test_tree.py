@@ -10,8 +10,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from echonode.core.errors import BadInput
-from echonode.tasks.common.camus import VIEWS, sector_codes
+from echonode.tasks.common.camus import VIEWS, sector_codes, spacings_of
+from echonode.tasks.segmentation.dataset import clip_of, simulated_codes
+from echonode.tasks.segmentation.prepare import pixel_area_cm2
 from echonode.tasks.segmentation.tree import Labelled, Order, changed, collect, write_tree
+from echonode.training.sources import cohort_of
 
 
 def read(path: Path) -> np.ndarray:
@@ -80,6 +83,35 @@ def test_a_changed_map_stays_in_its_sector() -> None:
         assert 0.4 < (other.codes == 1).sum() / (codes == 1).sum() < 1.3
 
 
+@pytest.mark.parametrize("preparation", ["clinical", "published"])
+def test_a_heart_on_the_tree_is_as_large_as_it_was(preparation: str, tmp_path: Path) -> None:
+    """Distances in millimetres from pictures of another scale would be wrong, and look right."""
+    order = Order(
+        data=("phantom:4@71",), test_data=("phantom:1@72",), out=tmp_path / "tree", side=128, preparation=preparation
+    )
+    write_tree(order)
+    (picture,) = tmp_path.glob("tree/4CH_ED/annotations/testing/*.png")
+    row, column = spacings_of(tmp_path / "tree")[picture.stem]
+    (plan,) = (
+        each
+        for each in cohort_of("phantom:1@72")[0].loops
+        if each.view.value == "A4C" and each.stage is None and not each.colour
+    )
+    made = plan.acquire(frames=8, frame_time_ms=7500 / plan.patient.heart_rate_bpm)
+    assert made.labels is not None
+    pixel = pixel_area_cm2(clip_of(made).regions, made.labels.shape[1:])
+    assert pixel is not None
+    largest = max((simulated_codes(labels) == 1).sum() for labels in made.labels)
+    assert (read(picture) == 1).sum() * row * column / 100 == pytest.approx(largest * pixel, rel=0.04)
+
+
+def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A distance of nought, or endless, would stand in a table as a measurement."""
+    (tmp_path / "spacing.json").write_text('{"patient0001_4CH_ED": [0.5, 0]}')
+    with pytest.raises(BadInput, match=r"patient0001_4CH_ED: a pixel of 0\.5 x 0 mm"):
+        spacings_of(tmp_path)
+
+
 def test_synthetic_pictures_become_a_data_set_with_the_codes_of_segmentation(tree: Path, tmp_path: Path) -> None:
     """The authors' script forgets to convert: the atrium then is no class, and muscle is atrium."""
     source = next(iter(sorted((tree / "4CH_ED/sector_annotations/training").glob("*.png"))))
@@ -93,6 +125,8 @@ def test_synthetic_pictures_become_a_data_set_with_the_codes_of_segmentation(tre
     codes = read(tmp_path / "set" / "annotations" / "training" / source.name)
     assert np.array_equal(codes, read(tree / "4CH_ED/annotations/training" / source.name) * (read(source) > 0))
     assert json.loads((tmp_path / "set" / "tree.json").read_text())["simulated"] is True
+    tested = {each.stem for each in (tmp_path / "set/images/testing").iterdir()}
+    assert spacings_of(tmp_path / "set") == {name: size for name, size in spacings_of(tree).items() if name in tested}
 
 
 def test_what_has_something_in_it_is_not_written_into(tree: Path) -> None:
