@@ -58,6 +58,7 @@ SERIES_NUMBER = 9005
 NOT_A_PATIENT = "SYNTHETIC - NOT A PATIENT IMAGE"
 BANNER = f"{RESEARCH_USE_ONLY} / {NOT_A_PATIENT}"
 NARROWEST: Final = 480  # pixels: the banner needs as much
+FIRST_SEED: Final = 0  # what a run takes that names none
 _TOLD: Final = ("sampler", "steps", "respacing", "eta", "guidance", "seed", "number", "frame")
 
 
@@ -152,7 +153,11 @@ class _SyntheticWriter:
             spool.write(self._dataset(shown), transfer_syntax_uid=ExplicitVRLittleEndian)
 
     def _how(self) -> str:
-        return ", ".join(f"{name} {self.parameters[name]}" for name in _TOLD if name in self.parameters)
+        usual = {name: self.package.config[name] for name in _TOLD if name in self.package.config}
+        if "steps" in self.parameters:
+            usual.pop("respacing", None)
+        told = {"seed": FIRST_SEED, **usual, **self.parameters}
+        return ", ".join(f"{name} {told[name]}" for name in _TOLD if name in told)
 
     def _dataset(self, shown: np.ndarray) -> Dataset:
         dataset = self._nobody() if self.source is None else self._beside(self.source)

@@ -370,6 +370,17 @@ def test_a_synthetic_picture_carries_its_banner_seed_and_sampler(tmp_path: Path,
     assert iod_errors(none) == []
 
 
+def test_a_synthetic_picture_tells_how_it_was_made_when_nothing_was_asked(tmp_path: Path, loop: Path) -> None:
+    """Without sampler, steps and seed nobody can make the picture again."""
+    package = replace(PACKAGE, config={"sampler": "dpm-solver++", "respacing": "20"})
+    made = build_synthetic(loop, MADE_UP, **COMMON | {"package": package})
+    _, dataset = written(made, tmp_path)
+    assert "sampler dpm-solver++, respacing 20, seed 0" in dataset.DerivationDescription
+    asked = build_synthetic(loop, MADE_UP, **COMMON | {"package": package, "parameters": {"steps": 9}})
+    _, dataset = written(asked, tmp_path)
+    assert "sampler dpm-solver++, steps 9, seed 0" in dataset.DerivationDescription
+
+
 def test_pictures_of_patients_and_pictures_of_nobody_are_not_mixed_up(loop: Path) -> None:
     with pytest.raises(BadInput):
         build_capture(loop, MADE_UP, **COMMON)
