@@ -54,6 +54,8 @@ class Options:
     fine: int = 24
     targets: int = 60
     crops: int = 4
+    most: int = 12_000
+    """Samples in memory, half a megabyte each as drawn: of many loops fewer are taken of each."""
     drawn: int = 160
     crop: int = 112
     rate: float = 1.5e-3
@@ -259,14 +261,15 @@ def _samples(run: Run, data: DatasetManifest, options: Options) -> tuple[Samples
 
 
 def _drawn(run: Run, data: DatasetManifest, items: Any, options: Options) -> Samples | None:
-    parts = []
+    parts: list[Samples] = []
+    targets = options.targets
     for number, item in enumerate(items):
         for place, loop in enumerate(loops_of(data, item, colour=options.colour)):
-            some = draw(
-                loop, targets=options.targets, crops=options.crops, size=options.drawn, seed=(run.seed, number, place)
-            )
+            some = draw(loop, targets=targets, crops=options.crops, size=options.drawn, seed=(run.seed, number, place))
             if some is not None:
                 parts.append(some)
+            while sum(map(len, parts)) > options.most and max(map(len, parts)) > 1:
+                parts, targets = [each.every_second() for each in parts], max(1, targets // 2)
     return joined(parts) if parts else None
 
 

@@ -21,7 +21,7 @@ from echonode.tasks.slow_motion.runner import open_runner
 from echonode.tasks.slow_motion.texture import blurred, fused
 from echonode.tasks.slow_motion.train import main
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
-from echonode.tasks.slow_motion.train.samples import AFTER, BEFORE, FIRST, SECOND, augmented, draw
+from echonode.tasks.slow_motion.train.samples import AFTER, BEFORE, FIRST, SECOND, Samples, augmented, draw
 from echonode.training.arguments import TrainingArguments
 
 SMALL = {"width": "8", "fine": "8", "targets": "3", "crops": "2", "drawn": "48", "crop": "32", "validate_every": "2"}
@@ -186,6 +186,17 @@ def test_samples_are_drawn_alike_and_turned_with_their_flows() -> None:
         assert counts.shape == (1, 32, 32)
         assert 0 < time < 1
     assert {BEFORE, AFTER} == {0, 3}
+
+
+def test_of_many_loops_no_more_is_kept_than_memory_holds(tmp_path: Path) -> None:
+    """A folder of five hundred loops must not end the machine; every loop is still learned from."""
+    data = prepared(tmp_path / "data", clips=5)
+    main(arguments(data, tmp_path / "few", options={**SMALL, "most": "12"}))
+    main(arguments(data, tmp_path / "all", options=SMALL))
+    few, whole = (Samples.load(tmp_path / name / "train-samples.npz") for name in ("few", "all"))
+    assert few is not None
+    assert whole is not None
+    assert 5 <= len(few) <= 12 < len(whole)
 
 
 def test_the_published_recipe_refuses_loops_and_sizes_that_it_cannot_take(tmp_path: Path) -> None:
