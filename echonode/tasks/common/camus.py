@@ -101,7 +101,7 @@ def spacings_of(tree: Path) -> dict[str, tuple[float, float]]:
     """What spacing.json says of a tree's pictures; empty without one.
 
     Raises:
-        BadInput: that file cannot be read, or a size is none.
+        BadInput: that file cannot be read, or a size is none that a pixel of an echo picture has.
     """
     file = tree / SPACING_FILE
     if not file.is_file():
@@ -112,7 +112,7 @@ def spacings_of(tree: Path) -> dict[str, tuple[float, float]]:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{file}: does not tell the size of pixels: {error}") from error
     for name, spacing in found.items():
-        if not all(0 < each < float("inf") for each in spacing):
+        if not all(0.001 <= each <= 100 for each in spacing):
             raise BadInput(f"{file}: {name}: a pixel of {spacing[0]:g} x {spacing[1]:g} mm")
     return found
 

@@ -12,7 +12,7 @@ diffusion is made for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +46,7 @@ from echonode.training.sources import dataset_of, study_of
 
 FOLDERS: Final = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "testing"}
 PICTURES, MAPS, SECTORS = "images", "annotations", "sector_annotations"
+SPLIT_ASIDE: Final = (FOLDERS[Split.VALIDATION], FOLDERS[Split.TEST])
 VIEW_NAMES: Final = {"A4C": "4CH", "A2C": "2CH"}
 FIRST_PATIENTS: Final = 50
 BEAT_FRAMES: Final = 8  # of a simulated beat, the largest and the smallest cavity are taken
@@ -145,38 +146,35 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
 def collect(samples: Path, *, tree: Path, out: Path) -> dict[str, int]:
     """Synthetic pictures and their label maps as a data set for segmentation: what diffusion wrote below `samples` (one
     folder, or one a view, each with samples/ and labels/) for training, and for validation where the tree `tree` has a
-    map of that name there; the testing pictures are that tree's. Sector codes become CAMUS codes. How many pictures
-    each split has.
+    map there that the picture was made of; the testing pictures are that tree's. Sector codes become CAMUS codes. How many
+    pictures each split has. Nothing is written before every synthetic picture and its map were read.
 
     Raises:
-        BadInput: the folder has something in it, a picture without its map, or nothing there.
+        BadInput: the folder has something in it, a picture or its map is missing or unreadable, two have one name, one
+            was made of a map of the test, or a split would be empty.
     """
     if out.exists() and any(out.iterdir()):
         raise BadInput(f"{out}: is not empty; a data set needs a new folder")
-    counts = {"training": 0, "validation": 0, "testing": 0}
-    simulated, models = True, set[str]()
-    held_out = {each.name for each in tree.rglob(f"*{SECTORS}/validation/*.png")}
-    for folder in sorted(each.parent for each in samples.rglob("samples") if each.is_dir()):
-        for picture in sorted((folder / "samples").glob("*.png")):
-            codes = folder / "labels" / picture.name
-            if not codes.is_file():
-                raise BadInput(f"{picture}: has no label map {codes.name} in labels/")
-            split = "validation" if picture.name in held_out else "training"
-            with Image.open(picture) as image:
-                grey, told = np.asarray(image.convert("L")), str(image.info.get("echonode", "{}"))
-            provenance = json.loads(told)
-            simulated = simulated and provenance.get("simulated") is True
-            models |= {str(provenance["model"])[:16]} if "model" in provenance else set()
-            _save(out / PICTURES / split / picture.name, grey)
-            _save(out / MAPS / split / picture.name, camus_codes(np.asarray(Image.open(codes).convert("L"))))
-            counts[split] += 1
-    for picture in sorted(tree.rglob(f"{PICTURES}/testing/*.png")):
-        codes = picture.parents[2] / MAPS / "testing" / picture.name
-        _save(out / PICTURES / "testing" / picture.name, np.asarray(Image.open(picture).convert("L")))
-        _save(out / MAPS / "testing" / picture.name, np.asarray(Image.open(codes).convert("L")))
-        counts["testing"] += 1
+    made, tested = _synthetic(samples, tree), sorted(tree.rglob(f"{PICTURES}/testing/*.png"))
+    counts = {
+        "training": sum(each.split == "training" for each in made),
+        "validation": sum(each.split == "validation" for each in made),
+        "testing": len(tested),
+    }
     if not counts["training"] or not counts["testing"]:
         raise BadInput(f"{samples} and {tree}: {counts['training']} synthetic and {counts['testing']} test pictures")
+    if not counts["validation"]:
+        raise BadInput(f"{samples}: no picture of a label map of {tree}'s validation, which weights are chosen by; "
+                       f"make pictures of {SECTORS}/validation too")  # fmt: skip
+    for each in made:
+        _save(out / PICTURES / each.split / each.picture.name, each.grey())
+        _save(out / MAPS / each.split / each.picture.name, each.codes())
+    for picture in tested:
+        codes = picture.parents[2] / MAPS / "testing" / picture.name
+        _save(out / PICTURES / "testing" / picture.name, _grey(picture))
+        _save(out / MAPS / "testing" / picture.name, _grey(codes))
+    simulated = all(each.provenance.get("simulated") is True for each in made)
+    models = {str(each.provenance["model"])[:16] for each in made if "model" in each.provenance}
     words = f"{counts['training']} synthetic pictures by model {', '.join(sorted(models)) or 'unknown'}"
     content = {
         "source": words,
@@ -185,10 +183,74 @@ def collect(samples: Path, *, tree: Path, out: Path) -> dict[str, int]:
         "pictures": counts,
     }
     spacings = spacings_of(tree)
-    tested = {each.stem for each in (out / PICTURES / "testing").iterdir()}
-    _write_json(out / SPACING_FILE, {name: spacings[name] for name in sorted(tested & set(spacings))})
+    names = {each.stem for each in tested}
+    _write_json(out / SPACING_FILE, {name: spacings[name] for name in sorted(names & set(spacings))})
     _write_json(out / TREE_FILE, content)
     return counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Synthetic:
+    """A picture that diffusion wrote, the map that it was made of, and what the file says of itself."""
+
+    picture: Path
+    labels: Path
+    split: str
+    provenance: Mapping[str, Any]
+
+    def grey(self) -> Bytes:
+        return _grey(self.picture)
+
+    def codes(self) -> Bytes:
+        try:
+            return camus_codes(_grey(self.labels))
+        except BadInput as error:
+            raise BadInput(f"{self.labels}: {error}") from error
+
+
+def _synthetic(samples: Path, tree: Path) -> list[_Synthetic]:
+    """What lies in the samples/ folders below `samples`, by name within each folder, all of it readable."""
+    held_out, test = ({each.name for each in tree.rglob(f"*{SECTORS}/{split}/*.png")} for split in SPLIT_ASIDE)
+    made: dict[str, _Synthetic] = {}
+    for folder in sorted(each.parent for each in samples.rglob("samples") if each.is_dir()):
+        for picture in sorted((folder / "samples").glob("*.png")):
+            labels = folder / "labels" / picture.name
+            if not labels.is_file():
+                raise BadInput(f"{picture}: has no label map {labels.name} in labels/")
+            if picture.name in made:
+                raise BadInput(
+                    f"{picture}: has the name of {made[picture.name].picture}; one would overwrite the other"
+                )
+            provenance = _provenance(picture)
+            source = str(provenance.get("map", picture.name))  # of several pictures of a map each has a name of its own
+            if source in test:
+                raise BadInput(f"{picture}: was made of {source}, which is a label map of the test of {tree}")
+            split = "validation" if source in held_out else "training"
+            each = _Synthetic(picture=picture, labels=labels, split=split, provenance=provenance)
+            if each.grey().shape != each.codes().shape:
+                raise BadInput(f"{picture}: is not of the size of its label map in labels/")
+            made[picture.name] = each
+    return list(made.values())
+
+
+def _provenance(picture: Path) -> Mapping[str, Any]:
+    """What a picture of diffusion says of itself in its PNG text; empty where it says nothing."""
+    try:
+        with Image.open(picture) as image:
+            content = json.loads(str(image.info.get("echonode", "{}")))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{picture}: does not tell how it was made: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{picture}: does not tell how it was made")
+    return content
+
+
+def _grey(path: Path) -> Bytes:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: is no picture that can be read") from error
 
 
 def changed(labelled: Labelled, copy: int, chance: np.random.Generator, *, preparation: str) -> Labelled:

@@ -105,28 +105,85 @@ def test_a_heart_on_the_tree_is_as_large_as_it_was(preparation: str, tmp_path: P
     assert (read(picture) == 1).sum() * row * column / 100 == pytest.approx(largest * pixel, rel=0.04)
 
 
-def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "told"), [("0", "0"), ("1e308", r"1e\+308"), ("NaN", "nan")])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, size: str, told: str) -> None:
     """A distance of nought, or endless, would stand in a table as a measurement."""
-    (tmp_path / "spacing.json").write_text('{"patient0001_4CH_ED": [0.5, 0]}')
-    with pytest.raises(BadInput, match=r"patient0001_4CH_ED: a pixel of 0\.5 x 0 mm"):
+    (tmp_path / "spacing.json").write_text(f'{{"patient0001_4CH_ED": [0.5, {size}]}}')
+    with pytest.raises(BadInput, match=rf"patient0001_4CH_ED: a pixel of 0\.5 x {told} mm"):
         spacings_of(tmp_path)
+
+
+def sampled(folder: Path, source: Path, *, name: str | None = None, said: str | None = None) -> Path:
+    """What diffusion writes of a label map: a picture under `name` that says how it was made, and the map."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("echonode", json.dumps({"simulated": True, "map": source.name}) if said is None else said)
+    for part, pixels in (("samples", np.full((64, 64, 3), 90, np.uint8)), ("labels", read(source))):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / part / (name or source.name), pnginfo=text)
+    return folder / "samples" / (name or source.name)
+
+
+def a_map(tree: Path, split: str) -> Path:
+    return min((tree / "4CH_ED/sector_annotations" / split).glob("*.png"))
 
 
 def test_synthetic_pictures_become_a_data_set_with_the_codes_of_segmentation(tree: Path, tmp_path: Path) -> None:
     """The authors' script forgets to convert: the atrium then is no class, and muscle is atrium."""
-    source = next(iter(sorted((tree / "4CH_ED/sector_annotations/training").glob("*.png"))))
-    text = PngImagePlugin.PngInfo()
-    text.add_text("echonode", json.dumps({"simulated": True}))
-    for part, pixels in (("samples", np.full((64, 64, 3), 90, np.uint8)), ("labels", read(source))):
-        (tmp_path / "made" / part).mkdir(parents=True)
-        Image.fromarray(pixels).save(tmp_path / "made" / part / source.name, pnginfo=text)
-    counts = collect(tmp_path / "made", tree=tree, out=tmp_path / "set")
-    assert counts == {"training": 1, "validation": 0, "testing": 4}
+    source, made = a_map(tree, "training"), tmp_path / "made"
+    sampled(made, source)
+    sampled(made, a_map(tree, "validation"))
+    counts = collect(made, tree=tree, out=tmp_path / "set")
+    assert counts == {"training": 1, "validation": 1, "testing": 4}
     codes = read(tmp_path / "set" / "annotations" / "training" / source.name)
     assert np.array_equal(codes, read(tree / "4CH_ED/annotations/training" / source.name) * (read(source) > 0))
     assert json.loads((tmp_path / "set" / "tree.json").read_text())["simulated"] is True
     tested = {each.stem for each in (tmp_path / "set/images/testing").iterdir()}
     assert spacings_of(tmp_path / "set") == {name: size for name, size in spacings_of(tree).items() if name in tested}
+
+
+def test_each_of_several_pictures_of_a_map_goes_where_its_map_belongs(tree: Path, tmp_path: Path) -> None:
+    """Weights would be chosen by patients that were learned from, or by nobody."""
+    made = tmp_path / "made"
+    for split in ("training", "validation"):
+        source = a_map(tree, split)
+        for number in range(2):
+            sampled(made, source, name=f"{source.stem}_{number}.png")
+    assert collect(made, tree=tree, out=tmp_path / "set") == {"training": 2, "validation": 2, "testing": 4}
+
+
+def test_synthetic_pictures_that_cannot_be_taken_are_named_before_anything_is_written(
+    tree: Path, tmp_path: Path
+) -> None:
+    """Half a data set in a folder that then must be removed by hand, or a test on outlines that were learned."""
+    made, out = tmp_path / "made", tmp_path / "set"
+
+    def refused(match: str) -> None:
+        with pytest.raises(BadInput, match=match):
+            collect(made, tree=tree, out=out)
+        assert not out.exists()
+
+    picture = sampled(made / "4CH_ED", a_map(tree, "training"))
+    refused("of a label map of .* validation")
+    sampled(made / "4CH_ED", a_map(tree, "validation"))
+    for said in ("[]", "{nope"):
+        sampled(made / "4CH_ED", a_map(tree, "training"), said=said)
+        refused(f"{picture}: does not tell how it was made")
+    sampled(made / "4CH_ED", a_map(tree, "training"))
+    of_the_test = sampled(made / "4CH_ED", a_map(tree, "testing"), name="other_4CH_ED.png")
+    refused(f"{of_the_test}: was made of {a_map(tree, 'testing').name}")
+    of_the_test.unlink()
+    sampled(made / "again", a_map(tree, "training"))
+    refused("one would overwrite the other")
+    (made / "again" / "samples" / picture.name).unlink()
+    codes = made / "4CH_ED" / "labels" / picture.name
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(codes)
+    refused(f"{codes}: label 9 is none")
+    Image.fromarray(np.ones((32, 32), np.uint8)).save(codes)
+    refused("not of the size of its label map")
+    codes.write_bytes(b"no picture")
+    refused(f"{codes}: is no picture")
+    picture.write_bytes(picture.read_bytes()[:100])
+    refused(f"{picture}: ")
 
 
 def test_what_has_something_in_it_is_not_written_into(tree: Path) -> None:
