@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from echonode.cli.options import ConfigOption, configuration_if_any
+from echonode.cli.options import ConfigOption, configuration_if_any, model_paths
 from echonode.cli.screen import Column, say, show_rows
 from echonode.cli.train import (
     BatchOption,
@@ -27,8 +27,6 @@ from echonode.core.errors import BadInput
 if TYPE_CHECKING:
     from echonode.core.package import Package
     from echonode.training.table import Table
-
-HERE = Path("models")
 
 
 def evaluate_command(
@@ -116,12 +114,7 @@ def _packages(names: Sequence[str], models: Path | None, config: Path | None) ->
     from echonode.registry.catalogue import Catalogue
     from echonode.registry.verify import verify
 
-    if models is not None:
-        paths: tuple[Path, ...] = (models,)
-    else:
-        site = configuration_if_any(config)
-        paths = site.model_paths if site else (HERE,)
-    catalogue = Catalogue(paths)
+    catalogue = Catalogue((models,) if models is not None else model_paths(configuration_if_any(config)))
     return [verify(Path(name)) if "/" in name else catalogue.get(name) for name in names]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from echonode.cli.called import is_dicom
 from echonode.cli.guard import refusal_for
-from echonode.cli.options import configuration_if_any, existing
+from echonode.cli.options import configuration_if_any, existing, model_paths
 from echonode.cli.screen import console
 from echonode.core.errors import BadInput, NotFound, UnreadableObject
 
@@ -62,7 +62,6 @@ def open_model(model: str, *, task: str, device: str, config: Path | None) -> Lo
     Raises:
         EchonodeError: there is no such model or device, it is for another task, or it is not sound.
     """
-    from echonode.cli.demo import models_folder
     from echonode.core.settings import ExecutionSection, NodeSettings
     from echonode.core.task import installed_tasks
     from echonode.execution.batch import load_runner
@@ -75,7 +74,7 @@ def open_model(model: str, *, task: str, device: str, config: Path | None) -> Lo
     if folder.parent != Path() and (folder / MANIFEST_FILE).is_file():
         catalogue, model = Catalogue([folder.resolve().parent]), folder.resolve().name
     else:
-        catalogue = Catalogue(configuration.model_paths if configuration else [models_folder()])
+        catalogue = Catalogue(model_paths(configuration))
     package = catalogue.get(model)
     if package.task != task:
         raise BadInput(f"model {model!r} is for {package.task}, not for {task}")

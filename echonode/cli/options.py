@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from echonode.core.peers import Peer
 
 DEFAULT_CONFIG = Path("ae_config")
+MODELS = Path("models")
 
 ConfigOption = Annotated[
     Path | None,
@@ -82,6 +83,17 @@ def configuration_if_any(config: Path | None) -> Configuration | None:
     if config is None and not (DEFAULT_CONFIG / "node.toml").is_file():
         return None
     return configuration_of(config)
+
+
+def model_paths(configuration: Configuration | None) -> tuple[Path, ...]:
+    """Folders that hold model packages: those of the configuration; without one, `models` in the current folder, where
+    a training publishes, and those of the checkout."""
+    if configuration is not None:
+        return configuration.model_paths
+    import echonode
+
+    shipped = Path(echonode.__file__).resolve().parents[1] / MODELS
+    return tuple(dict.fromkeys(path for path in (MODELS.resolve(), shipped) if path.is_dir()))
 
 
 def ae_title(text: str) -> str:

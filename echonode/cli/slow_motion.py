@@ -16,7 +16,7 @@ import typer
 
 from echonode.cli.called import is_dicom
 from echonode.cli.loaded import progress_bar
-from echonode.cli.options import ConfigOption, DeviceOption, configuration_if_any, existing
+from echonode.cli.options import ConfigOption, DeviceOption, configuration_if_any, existing, model_paths
 from echonode.cli.screen import complain, duration, quiet_logs, say
 from echonode.core.errors import BadInput, EchonodeError, UnreadableObject
 
@@ -156,7 +156,6 @@ def sources_of(paths: list[Path]) -> list[Path]:
 
 def _open(model: str, *, device: str, config: Path | None, out: Path, format_: Format | None,
           parameters: Mapping[str, Any], fps: float, compare: bool) -> Studio:  # fmt: skip
-    from echonode.cli.demo import models_folder
     from echonode.core.settings import ExecutionSection, NodeSettings
     from echonode.core.task import installed_tasks
     from echonode.execution.batch import load_runner
@@ -164,7 +163,7 @@ def _open(model: str, *, device: str, config: Path | None, out: Path, format_: F
     from echonode.registry.catalogue import Catalogue
 
     configuration = configuration_if_any(config)
-    catalogue = Catalogue(configuration.model_paths if configuration else [models_folder()])
+    catalogue = Catalogue(model_paths(configuration))
     package = catalogue.get(model)
     if package.task != TASK:
         raise BadInput(f"model {model!r} is for {package.task}, not for slow motion")

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from echonode.cli.options import ae_title, peer_of
+from echonode.cli.main import execute
+from echonode.cli.options import ae_title, model_paths, peer_of
 from echonode.core.errors import BadInput
+from echonode.registry.catalogue import Catalogue
+from tests.support.runners import write_package
 
 
 @pytest.fixture
@@ -59,3 +62,19 @@ def test_an_ae_title_has_at_most_16_characters() -> None:
     assert ae_title("A" * 16) == "A" * 16
     with pytest.raises(BadInput, match="no AE title"):
         ae_title("A" * 17)
+
+
+@pytest.mark.usefixtures("checkout")
+def test_what_was_trained_here_is_found_by_its_name_beside_what_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`train --name mine` writes models/mine; the next command of the guide asks for `--model mine`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ECHONODE_CONFIG", raising=False)
+    write_package(tmp_path / "models", name="mine", task="view", contract="frames_min = 2")
+    assert {"mine", "optical-flow"} <= set(Catalogue(model_paths(None)).names())
+    (tmp_path / "map.png").write_bytes(b"")
+    assert execute(["run", "synthesis", "map.png", "--model", "mine"]) == 2
+    assert "model 'mine' is for view, not for synthesis" in capsys.readouterr().err
+    assert execute(["evaluate", "segmentation", "--model", "phantom-view", "--data", "phantom:1@1"]) == 2
+    assert "there is no model" not in capsys.readouterr().err
