@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from echonode.cli.options import ConfigOption, JsonOption, NodeOption, existing, whoami
-from echonode.cli.screen import Column, moment, say, show_json, show_rows
+from echonode.cli.screen import Column, moment, quiet_logs, say, show_json, show_rows
 from echonode.core.errors import BadInput, PackageInvalid
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def register_command(
     from echonode.registry.contract_tests import checks_as_json, hold
     from echonode.registry.installing import settle, staged
 
+    quiet_logs()
     who, clips = _who(by, why), [existing(path) for path in clip or ()]
     with opened_archive(config, writing=True) as (configuration, archive):
         catalogue = open_catalogue(configuration)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,24 @@ def test_a_package_that_fails_stays_out_with_one_line(
     assert "newer-flow fails its contract tests: nonsense: noise: crashed (signal 11)" in line
     assert "newer-flow" not in rows(config, capsys)
     assert list((config / "data" / "models").iterdir()) == []
+
+
+def test_what_a_runner_logs_while_it_is_tried_is_no_second_line(config: Path, package: Path) -> None:
+    """A script that reads why a package was refused would take the log for it."""
+    program = (
+        "import logging, sys\n"
+        "from echonode.cli import main, model_trial\n"
+        "from echonode.registry.contract_tests import Check\n"
+        "def fails(*_, **__):\n"
+        "    logging.getLogger('echonode.execution.lane').warning('runner failed')\n"
+        "    return [Check(name='loads', ok=False, says='no such layer')]\n"
+        "model_trial.try_out = fails\n"
+        "sys.exit(main.execute(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, "models", "register", str(package), *SAID, "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "echonode: model newer-flow fails its contract tests: loads: no such layer\n"
 
 
 @pytest.mark.usefixtures("trusting")
