@@ -145,13 +145,13 @@ def write_tree(order: Order, *, told: Told | None = None) -> dict[str, Any]:
 
 def collect(samples: Path, *, tree: Path, out: Path) -> dict[str, int]:
     """Synthetic pictures and their label maps as a data set for segmentation: what diffusion wrote below `samples` (one
-    folder, or one a view, each with samples/ and labels/) for training, and for validation where the tree `tree` has a
-    map there that the picture was made of; the testing pictures are that tree's. Sector codes become CAMUS codes. How many
-    pictures each split has. Nothing is written before every synthetic picture and its map were read.
+    folder, or one a view, each with samples/ and labels/) for training, and for validation where the patient is one of
+    validation in `tree`; the testing pictures are that tree's. Sector codes become CAMUS codes. How many pictures each
+    split has. Nothing is written before every synthetic picture and its map were read.
 
     Raises:
         BadInput: the folder has something in it, a picture or its map is missing or unreadable, two have one name, one
-            was made of a map of the test, or a split would be empty.
+            is of a patient of the test, or a split would be empty.
     """
     if out.exists() and any(out.iterdir()):
         raise BadInput(f"{out}: is not empty; a data set needs a new folder")
@@ -202,15 +202,16 @@ class _Synthetic:
         return _grey(self.picture)
 
     def codes(self) -> Bytes:
+        codes = _grey(self.labels)
         try:
-            return camus_codes(_grey(self.labels))
+            return camus_codes(codes)
         except BadInput as error:
             raise BadInput(f"{self.labels}: {error}") from error
 
 
 def _synthetic(samples: Path, tree: Path) -> list[_Synthetic]:
     """What lies in the samples/ folders below `samples`, by name within each folder, all of it readable."""
-    held_out, test = ({each.name for each in tree.rglob(f"*{SECTORS}/{split}/*.png")} for split in SPLIT_ASIDE)
+    held_out, test = ({_patient(each) for each in tree.rglob(f"{PICTURES}/{split}/*.png")} for split in SPLIT_ASIDE)
     made: dict[str, _Synthetic] = {}
     for folder in sorted(each.parent for each in samples.rglob("samples") if each.is_dir()):
         for picture in sorted((folder / "samples").glob("*.png")):
@@ -222,15 +223,19 @@ def _synthetic(samples: Path, tree: Path) -> list[_Synthetic]:
                     f"{picture}: has the name of {made[picture.name].picture}; one would overwrite the other"
                 )
             provenance = _provenance(picture)
-            source = str(provenance.get("map", picture.name))  # of several pictures of a map each has a name of its own
-            if source in test:
-                raise BadInput(f"{picture}: was made of {source}, which is a label map of the test of {tree}")
-            split = "validation" if source in held_out else "training"
+            if _patient(picture) in test:
+                raise BadInput(f"{picture}: was made of a label map of {_patient(picture)}, on whom {tree} tests")
+            split = "validation" if _patient(picture) in held_out else "training"
             each = _Synthetic(picture=picture, labels=labels, split=split, provenance=provenance)
             if each.grey().shape != each.codes().shape:
                 raise BadInput(f"{picture}: is not of the size of its label map in labels/")
             made[picture.name] = each
     return list(made.values())
+
+
+def _patient(picture: Path) -> str:
+    """Whose a picture or a map is, by the name of the file, as `layout` has it."""
+    return picture.stem.partition("_")[0]
 
 
 def _provenance(picture: Path) -> Mapping[str, Any]:

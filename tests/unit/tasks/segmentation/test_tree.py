@@ -141,14 +141,14 @@ def test_synthetic_pictures_become_a_data_set_with_the_codes_of_segmentation(tre
     assert spacings_of(tmp_path / "set") == {name: size for name, size in spacings_of(tree).items() if name in tested}
 
 
-def test_each_of_several_pictures_of_a_map_goes_where_its_map_belongs(tree: Path, tmp_path: Path) -> None:
+def test_each_of_several_pictures_of_a_map_goes_where_its_patient_belongs(tree: Path, tmp_path: Path) -> None:
     """Weights would be chosen by patients that were learned from, or by nobody."""
     made = tmp_path / "made"
     for split in ("training", "validation"):
         source = a_map(tree, split)
-        for number in range(2):
-            sampled(made, source, name=f"{source.stem}_{number}.png")
-    assert collect(made, tree=tree, out=tmp_path / "set") == {"training": 2, "validation": 2, "testing": 4}
+        for further in ("0", "1", "gt"):
+            sampled(made, source, name=f"{source.stem}_{further}.png")
+    assert collect(made, tree=tree, out=tmp_path / "set") == {"training": 3, "validation": 3, "testing": 4}
 
 
 def test_synthetic_pictures_that_cannot_be_taken_are_named_before_anything_is_written(
@@ -169,8 +169,8 @@ def test_synthetic_pictures_that_cannot_be_taken_are_named_before_anything_is_wr
         sampled(made / "4CH_ED", a_map(tree, "training"), said=said)
         refused(f"{picture}: does not tell how it was made")
     sampled(made / "4CH_ED", a_map(tree, "training"))
-    of_the_test = sampled(made / "4CH_ED", a_map(tree, "testing"), name="other_4CH_ED.png")
-    refused(f"{of_the_test}: was made of {a_map(tree, 'testing').name}")
+    of_the_test = sampled(made / "4CH_ED", a_map(tree, "testing"), name=f"{a_map(tree, 'testing').stem}_gt.png")
+    refused(f"{of_the_test}: was made of a label map of {of_the_test.name.partition('_')[0]}, on whom ")
     of_the_test.unlink()
     sampled(made / "again", a_map(tree, "training"))
     refused("one would overwrite the other")
