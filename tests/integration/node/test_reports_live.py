@@ -18,6 +18,8 @@ from tests.support.loops import loop_dataset
 from tests.support.waiting import wait_until
 
 LONG = 90.0
+# Slow motion alone makes no report; a model that is kept from patients is accounted for in one.
+MEASURING = '\n[[route]]\nname = "view"\ntask = "view"\nmodel = "phantom-view"\nwhen = {modality = ["US"]}\n'
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def reporting(tmp_path: Path, free_port: Callable[[], int], pacs: Pacs, checkout
         pacs_port=pacs.port,
         checkout=checkout,
         more="[settle]\nquiet_seconds = 0.5\n",
-        report='deliver_to = ["pacs"]',
+        report='deliver_to = ["pacs"]' + MEASURING,
     )
     yield live
     live.close()
@@ -71,6 +73,7 @@ def test_a_killed_worker_leaves_one_report_and_every_report_arrives_once(reporti
         assert reports[-1].status is ReportStatus.CURRENT
         assert [each.predecessor_uid for each in reports] == ["", *(each.sop_instance_uid for each in reports[:-1])]
         made = {each.sop_instance_uid for each in archive.index.instances() if each.derived}
-        loops = {item.outcome["sop_instance_uid"] for item in archive.work.list(kind=WorkKind.RUN)}
+        runs = archive.work.list(kind=WorkKind.RUN)
+        loops = {item.outcome["sop_instance_uid"] for item in runs if item.payload["task"] == "slow_motion"}
         assert made == loops | {each.sop_instance_uid for each in reports}
         wait_until(lambda: made <= set(pacs.times), "everything to arrive", seconds=LONG)
