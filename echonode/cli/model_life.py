@@ -46,9 +46,9 @@ def register_command(
     who, clips = _who(by, why), [existing(path) for path in clip or ()]
     with opened_archive(config, writing=True) as (configuration, archive):
         catalogue = open_catalogue(configuration)
-        life = ModelLife(archive, catalogue, configuration.routes)
+        life = ModelLife(archive, catalogue, configuration.routes, own=configuration.imported_models)
         folder = _folder(package, configuration)
-        into = configuration.model_paths[-1]
+        into = configuration.imported_models
         if folder is None:
             found = catalogue.get(package)
             checks = _tried(found, configuration, clips)

@@ -117,7 +117,7 @@ def import_command(
         if not separator or not key:
             raise BadInput(f"--option {text!r} is not of the form KEY=VALUE")
         options[key] = value
-    folder = into or configuration_of(config).model_paths[-1]
+    folder = into or configuration_of(config).imported_models
     first, *further = (existing(file) for file in files)
     package = import_checkpoint(kind, first, name=name, into=folder, options=options, further=further)
     say(f"{package.name} {package.version} is in {package.folder}, digest {package.digest[:16]}")

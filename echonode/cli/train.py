@@ -88,7 +88,7 @@ def train_command(
     if window is not None:
         configuration = configuration_of(config)
         out = out or configuration.root / "trainings" / "runs" / (name or task)
-        models = models or (configuration.folder / configuration.node.models.imported).resolve()
+        models = models or configuration.imported_models
         threads = threads or max(1, (os.cpu_count() or 1) // 2)
     arguments = TrainingArguments(
         task=task,

@@ -45,8 +45,12 @@ class Configuration:
     @property
     def model_paths(self) -> tuple[Path, ...]:
         """Folders that hold model packages, the imported ones last."""
-        models = self.node.models
-        return tuple((self.folder / path).resolve() for path in (*models.paths, models.imported))
+        return (*((self.folder / path).resolve() for path in self.node.models.paths), self.imported_models)
+
+    @property
+    def imported_models(self) -> Path:
+        """The folder of packages that is this node's own: what is imported, trained or registered comes into it."""
+        return (self.folder / self.node.models.imported).resolve()
 
 
 def read_section(path: Path, model: type[S]) -> S:

@@ -214,7 +214,7 @@ class LocalConsole:
     ) -> None:
         self._configuration, self._archive, self._catalogue = configuration, archive, catalogue
         self._lines = Lines(archive, catalogue)
-        self._life = ModelLife(archive, catalogue, configuration.routes)
+        self._life = ModelLife(archive, catalogue, configuration.routes, own=configuration.imported_models)
         self._ingest = ingest
 
     def work(self, *, kind: str = "", state: str = "", study: str = "", queue: str = "", limit: int = 50) -> list[Row]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from echonode.archive.archive import Archive
 from echonode.archive.models import ModelRow, Standing
-from echonode.core.errors import BadInput, EchonodeError, NotFound
+from echonode.core.errors import BadInput, EchonodeError, IllegalTransition, NotFound
 from echonode.core.model_states import ModelState
 from echonode.core.package import Package
 from echonode.core.routes import RoutesFile
@@ -28,7 +28,7 @@ _UNSEEN = frozenset({ModelState.REMOVED})
 
 
 class ModelLife:
-    """The packages of a node and their life.
+    """The packages of a node and their life; `own` is the folder of those that it may remove.
 
     Raises:
         NotFound: there is no such package.
@@ -37,8 +37,8 @@ class ModelLife:
         BadInput: nobody is named, no reason is given, or the line is for another task.
     """
 
-    def __init__(self, archive: Archive, catalogue: Catalogue, routes: RoutesFile) -> None:
-        self._archive, self._catalogue, self._routes = archive, catalogue, routes
+    def __init__(self, archive: Archive, catalogue: Catalogue, routes: RoutesFile, *, own: Path) -> None:
+        self._archive, self._catalogue, self._routes, self._own = archive, catalogue, routes, own.resolve()
 
     def register(self, package: Package, *, checks: Mapping[str, Any], shipped: bool, by: str, why: str) -> Row:
         """Keep that the package passed its contract tests. One that a route names already goes on running."""
@@ -68,8 +68,15 @@ class ModelLife:
         return self._told(self._archive.models.retire(self._whatever(name), by=by, why=why))
 
     def remove(self, name: str, *, by: str, why: str) -> Row:
-        """The package's folder goes, its history stays. What is active or a shadow stays."""
+        """The package's folder goes, its history stays. What is active or a shadow stays, and so does every folder
+        outside models.imported: packages that came with echonode, or that other nodes look at too.
+        """
         package = self._whatever(name)
+        removable = self._archive.models.standing().state(name) in (ModelState.CANDIDATE, ModelState.RETIRED)
+        if removable and not package.folder.resolve().is_relative_to(self._own):
+            raise IllegalTransition(
+                f"model {name} does not lie in models.imported: its folder is not this node's to remove; retire it"
+            )
         with put_aside(package.folder):
             row = self._archive.models.remove(package, by=by, why=why)
         return self._told(row)

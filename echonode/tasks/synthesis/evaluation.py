@@ -1,7 +1,7 @@
-"""`echonode evaluate synthesis`: how like real pictures the synthetic ones are that a model makes of the same label maps.
+"""`echonode evaluate synthesis`: how like original pictures the synthetic ones are that a model makes of the same label maps.
 
-What is measured needs no other network: grey level and roughness of each tissue beside the real picture of the same map,
-how far a picture is from the real one and from another of the same map (a model that only remembers makes no difference
+What is measured needs no other network: grey level and roughness of each tissue beside the original picture of the same map,
+how far a picture is from the original one and from another of the same map (a model that only remembers makes no difference
 between the two), and the time an image. Whether pictures are good for training is told by training on them.
 """
 
@@ -36,6 +36,7 @@ from echonode.training.table import Table
 TISSUES: Final = {1: "cavity", 2: "other tissue", 3: "myocardium", 4: "left atrium"}
 FEWEST_PIXELS: Final = 25
 SHOWN: Final = 6
+LEVELS: Final = "of 255"
 SECONDS: Final = "seconds an image"
 
 Bytes = NDArray[np.uint8]
@@ -55,11 +56,11 @@ class TestOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Case:
-    """One label map: its real picture, two synthetic ones, and the seconds that the first took."""
+    """One label map: its original picture, two synthetic ones, and the seconds that the first took."""
 
     patient: str
     codes: Bytes
-    real: Bytes
+    original: Bytes
     made: Bytes
     again: Bytes
     seconds: float
@@ -81,10 +82,10 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
         cases = cases_of(runner, data, options, seed=arguments.seed)
         prefix = f"{package.name}: " if len(arguments.packages) > 1 else ""
         metrics[package.name] = metrics_of(cases, on=tested_on(data), seed=arguments.seed)
-        tables[f"{prefix}synthetic beside real, by tissue"] = tissue_table(cases, seed=arguments.seed)
+        tables[f"{prefix}synthetic beside original, by tissue"] = tissue_table(cases, seed=arguments.seed)
         if arguments.figures is not None:
             arguments.figures.mkdir(parents=True, exist_ok=True)
-            figures.append(arguments.figures / f"{package.name}-beside-real.png")
+            figures.append(arguments.figures / f"{package.name}-beside-original.png")
             Image.fromarray(sheet(cases)).save(figures[-1])
     return Evaluation(tables=tables, metrics=metrics, figures=tuple(figures))
 
@@ -117,35 +118,38 @@ def metrics_of(cases: Sequence[Case], *, on: str, seed: int = 0) -> tuple[Metric
     def told(name: str, values: list[float], unit: str = "") -> Metric:
         return metric(name, bootstrap_interval(values, statistic=_mean, by=patients, seed=seed), on=on, unit=unit)
 
+    roughness = [_roughness(case.made, case) / _roughness(case.original, case) for case in cases]
     return (
-        told("grey level of a tissue, MAE", [_tissue_error(case) for case in cases]),
-        told("roughness of tissue, synthetic over real", [_roughness(case.made, case) / _roughness(case.real, case) for case in cases]),
-        told("difference from the real picture", [_apart(case.made, case.real, case) for case in cases]),
-        told("difference of two pictures of one map", [_apart(case.made, case.again, case) for case in cases]),
+        told("grey level of a tissue, MAE", [_tissue_error(case) for case in cases], LEVELS),
+        told("roughness of tissue, synthetic over original", roughness),
+        told("difference from the original picture", [_apart(case.made, case.original, case) for case in cases], LEVELS),
+        told("difference of two pictures of one map", [_apart(case.made, case.again, case) for case in cases], LEVELS),
         told(SECONDS, [case.seconds for case in cases], "s"),
     )  # fmt: skip
 
 
 def tissue_table(cases: Sequence[Case], *, seed: int = 0) -> Table:
-    """Mean grey level of each tissue, real and synthetic, and what lies between them."""
+    """Mean grey level of each tissue, original and synthetic, and what lies between them."""
     rows = []
     for code, name in TISSUES.items():
-        pairs = [(_level(case.real, case, code), _level(case.made, case, code), case.patient) for case in cases]
-        found = [(real, made, who) for real, made, who in pairs if real is not None and made is not None]
+        pairs = [(_level(case.original, case, code), _level(case.made, case, code), case.patient) for case in cases]
+        found = [(original, made, who) for original, made, who in pairs if original is not None and made is not None]
         if not found:
             continue
         difference = bootstrap_interval(
-            [made - real for real, made, _ in found], statistic=_mean, by=[who for *_, who in found], seed=seed
+            [made - original for original, made, _ in found], statistic=_mean, by=[who for *_, who in found], seed=seed
         )
         rows.append(
-            (name, len(found), float(np.mean([real for real, *_ in found])), float(np.mean([each[1] for each in found])),
+            (name, len(found), float(np.mean([original for original, *_ in found])), float(np.mean([each[1] for each in found])),
              difference.value, difference.low, difference.high)
         )  # fmt: skip
-    return Table(columns=("tissue", "n", "real, of 255", "synthetic", "difference", "low", "high"), rows=tuple(rows))
+    return Table(
+        columns=("tissue", "n", "original, of 255", "synthetic", "difference", "low", "high"), rows=tuple(rows)
+    )
 
 
 def sheet(cases: Sequence[Case]) -> Bytes:
-    """Label maps above real pictures above synthetic ones, marked, of a few cases."""
+    """Label maps above original pictures above synthetic ones, marked, of a few cases."""
     places = np.unique(np.linspace(0, len(cases) - 1, min(SHOWN, len(cases))).round().astype(int))
     columns = []
     for place in places:
@@ -154,7 +158,7 @@ def sheet(cases: Sequence[Case]) -> Bytes:
         side = len(made)
         rows = [
             np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.NEAREST))
-            for part in (case.codes * np.uint8(63), case.real)
+            for part in (case.codes * np.uint8(63), case.original)
         ]
         columns.append(np.concatenate([np.repeat(row[:, :, None], 3, axis=2) for row in rows] + [made]))
     return np.concatenate(columns, axis=1)
@@ -169,9 +173,14 @@ def _case(runner: SynthesisRunner, item: Item, data: DatasetManifest, asked: Any
     made = runner.sampled([codes], seeds=seeds[:1], asked=asked, progress=silent, views=views)
     seconds = time.perf_counter() - begun
     again = runner.sampled([codes], seeds=seeds[1:], asked=asked, progress=silent, views=views)
-    real = picture if picture.shape == codes.shape else resized_picture(picture, runner.size)
+    original = picture if picture.shape == codes.shape else resized_picture(picture, runner.size)
     return Case(
-        patient=item.patient, codes=codes, real=real, made=made[0, :, :, 0], again=again[0, :, :, 0], seconds=seconds
+        patient=item.patient,
+        codes=codes,
+        original=original,
+        made=made[0, :, :, 0],
+        again=again[0, :, :, 0],
+        seconds=seconds,
     )
 
 
@@ -181,8 +190,10 @@ def _level(picture: Bytes, case: Case, code: int) -> float | None:
 
 
 def _tissue_error(case: Case) -> float:
-    pairs = [(_level(case.real, case, code), _level(case.made, case, code)) for code in TISSUES]
-    return float(np.mean([abs(made - real) for real, made in pairs if real is not None and made is not None]))
+    pairs = [(_level(case.original, case, code), _level(case.made, case, code)) for code in TISSUES]
+    return float(
+        np.mean([abs(made - original) for original, made in pairs if original is not None and made is not None])
+    )
 
 
 def _roughness(picture: Bytes, case: Case) -> float:

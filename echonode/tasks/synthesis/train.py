@@ -348,7 +348,7 @@ def published(
 def _measured(
     run: Run, arguments: TrainingArguments, options: Options, network: SdmUnet
 ) -> tuple[tuple[Metric, ...], dict[str, Table]]:
-    """Pictures of label maps that were not learned from, beside the real ones; nothing where there are none."""
+    """Pictures of label maps that were not learned from, beside the original ones; nothing where there are none."""
     assert run.dataset is not None
     items = [item for item in run.dataset.by_split()[Split.TEST] if item.labels.get("view") in options.views]
     if arguments.name is None or not run.first or not items or not options.tested:
@@ -363,7 +363,7 @@ def _measured(
     cases = cases_of(runner, test, TestOptions(pictures=options.tested), seed=run.seed)
     # How fast a machine is says nothing of a model, and would make another package of the same one.
     found = tuple(each for each in metrics_of(cases, on=tested_on(test), seed=run.seed) if each.name != SECONDS)
-    return found, {"Synthetic beside real, by tissue": tissue_table(cases)}
+    return found, {"Synthetic beside original, by tissue": tissue_table(cases)}
 
 
 def _learned_from(run: Run) -> str:

@@ -141,6 +141,21 @@ def test_what_cannot_be_is_one_line(
     assert complaint in line
 
 
+@pytest.mark.usefixtures("trusting")
+def test_a_package_that_is_not_this_node_s_own_is_never_removed(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout, or a folder that other nodes look at too, would lose its model for good."""
+    run(config, "models", "register", "optical-flow", *SAID)
+    run(config, "models", "retire", "optical-flow", *SAID)
+    capsys.readouterr()
+    run(config, "models", "remove", "optical-flow", *SAID, expected=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model optical-flow does not lie in models.imported" in line
+    assert (tmp_path / "models" / "optical-flow" / "manifest.toml").is_file()
+    assert rows(config, capsys)["optical-flow"]["state"] == "retired"
+
+
 def test_a_line_does_one_task(
     config: Path, tmp_path: Path, trusting: list[Check], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ def test_a_package_comes_out_that_makes_the_same_picture_each_time(tree: Path, t
     assert package.simulated
     assert "simulated studies" in package.trained_on
     card = (result.package / "MODEL_CARD.md").read_text()
-    assert "roughness of tissue, synthetic over real" in card
+    assert "roughness of tissue, synthetic over original" in card
     assert "myocardium" in card
     runner = open_runner(package, "cpu", 1)
     frames = np.zeros((1, 40, 40, 1), np.uint8)
@@ -69,7 +69,7 @@ def test_its_evaluation_tells_a_network_that_learned_nothing(tree: Path, tmp_pat
     )  # fmt: skip
     found = evaluate(asked)
     values = {metric.name: metric.value for metric in found.metrics["small"]}
-    assert not 0.7 < values["roughness of tissue, synthetic over real"] < 1.4
+    assert not 0.7 < values["roughness of tissue, synthetic over original"] < 1.4
     assert values["seconds an image"] > 0
     (table,) = found.tables.values()
     assert [row[0] for row in table.rows][:2] == ["cavity", "other tissue"]
