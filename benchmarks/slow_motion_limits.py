@@ -5,7 +5,10 @@ frames and those before and after them, brought to the moment by DIS flow, in wi
 twice: for squared error alone, and with the gradient energy held at a share of the acquired frames'. No filter of this form
 that must learn elsewhere can do better, so it says what is asked of a network that shall be sharp and right at once.
 
-    python benchmarks/slow_motion_limits.py [--loops FOLDER] [--gap 2] [--energy 0.9] [--only TEXT]
+With --seen the motion is measured to the left-out frame itself, which nobody has: what plain fusion gains by that is what
+better motion could give at most, and some of it is speckle that was matched by chance.
+
+    python benchmarks/slow_motion_limits.py [--loops FOLDER] [--gap 2] [--energy 0.9] [--only TEXT] [--seen]
 """
 
 from __future__ import annotations
@@ -51,14 +54,21 @@ def loops(folder: Path, only: str) -> Iterator[tuple[str, np.ndarray, np.ndarray
         yield str(path.relative_to(folder)), light, clip.times_ms, scene.sector
 
 
-def surroundings(light: np.ndarray, start: int, gap: int, t: float, optical: OpticalFlow) -> list[np.ndarray]:
-    """Both frames, and those before and after them, brought to t; then both frames as they are."""
+def surroundings(
+    light: np.ndarray, start: int, gap: int, t: float, optical: OpticalFlow, seen: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Both frames, and those before and after them, brought to t; then both frames as they are.
+
+    The motion is that to `seen`, where it is given.
+    """
     before, after = max(start - gap, 0), min(start + 2 * gap, len(light) - 1)
     forward = optical.motion(light[start], light[start + gap])
     backward = optical.motion(light[start + gap], light[start])
     moment = np.float32(t)
     to0 = -moment * (1 - moment) * forward + moment * moment * backward
     to1 = (1 - moment) ** 2 * forward - moment * (1 - moment) * backward
+    if seen is not None:
+        to0, to1 = optical.motion(seen, light[start]), optical.motion(seen, light[start + gap])
     on0 = to0 + sampled(optical.motion(light[start], light[before]), to0)
     on1 = to1 + sampled(optical.motion(light[start + gap], light[after]), to1)
     frames = [light[place].astype(np.float32) for place in (start, start + gap, before, after)]
@@ -77,17 +87,26 @@ def windows(pictures: list[np.ndarray]) -> np.ndarray:
     return np.stack(found, axis=-1)
 
 
-def told(light: np.ndarray, times: np.ndarray, sector: np.ndarray, gap: int, energy: float) -> list[tuple[float, ...]]:
-    """For each place within the gap: gradient energy of DIS; gain in dB and energy of both filters."""
+def told(
+    light: np.ndarray, times: np.ndarray, sector: np.ndarray, gap: int, energy: float, *, seen: bool
+) -> list[tuple[float, ...]]:
+    """For each place within the gap: gradient energy of plain fusion; gain in dB over it and energy of both filters; and
+    what plain fusion itself gains over DIS, by motion that was `seen`.
+    """
     optical, random = OpticalFlow(prefilter_sigma=1.5), np.random.default_rng(1)
     rows = []
     for place in range(1, gap):
         sums: list[np.ndarray | float] = [0.0] * 5
+        errors = [0.0, 0.0]
         t = 0.5
         for start in range(0, len(light) - gap, gap):
             target = light[start + place].astype(np.float32)
             t = float((times[start + place] - times[start]) / (times[start + gap] - times[start]))
-            features = windows(surroundings(light, start, gap, t, optical))
+            usual = surroundings(light, start, gap, t, optical)
+            around = surroundings(light, start, gap, t, optical, light[start + place]) if seen else usual
+            for number, (first, second, *_) in enumerate((usual, around)):
+                errors[number] += float((((1 - t) * first + t * second - target)[sector] ** 2).sum())
+            features = windows(around)
             chosen = sector & (random.random(sector.shape) < SHARE)
             rise = [(np.roll(features, -1, axis) - np.roll(features, 1, axis))[chosen] / 2 for axis in (0, 1)]
             x, y = features[chosen].astype(np.float64), target[chosen].astype(np.float64)
@@ -97,7 +116,8 @@ def told(light: np.ndarray, times: np.ndarray, sector: np.ndarray, gap: int, ene
                 float((steep[0][chosen] ** 2 + steep[1][chosen] ** 2).sum()),
             )  # fmt: skip
             sums = [one + other for one, other in zip(sums, parts, strict=True)]
-        rows.append(fitted(*sums, t=t, energy=energy))  # type: ignore[arg-type]
+        gain = float(10 * np.log10(errors[0] / errors[1]))
+        rows.append((*fitted(*sums, t=t, energy=energy), gain))  # type: ignore[arg-type]
     return rows
 
 
@@ -132,21 +152,26 @@ def main() -> None:
     parser.add_argument("--gap", type=int, default=2)
     parser.add_argument("--energy", type=float, default=0.9)
     parser.add_argument("--only", default="", help="loops whose path has this in it")
+    parser.add_argument("--seen", action="store_true", help="motion to the left-out frame itself")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"{asked.gap} x, dB over plain DIS (bilinear, sigma 1.5), gradient energy over the left-out frames'")
     gathered = []
     for name, light, times, sector in loops(asked.loops, asked.only):
-        row = np.mean(told(light, times, sector, asked.gap, asked.energy), axis=0)
+        row = np.mean(told(light, times, sector, asked.gap, asked.energy, seen=asked.seen), axis=0)
         gathered.append(row)
         print(
             f"  {name:36s} DIS {row[0]:.2f} | squared error alone {row[1]:+.2f} dB at {row[2]:.2f} | "
-            f"energy held {row[3]:+.2f} dB at {row[4]:.2f}",
+            f"energy held {row[3]:+.2f} dB at {row[4]:.2f}"
+            + (f" | motion seen {row[5]:+.2f} dB" if asked.seen else ""),
             flush=True,
         )
     if gathered:
         row = np.mean(gathered, axis=0)
-        print(f"  {'mean':36s} DIS {row[0]:.2f} | {row[1]:+.2f} dB at {row[2]:.2f} | {row[3]:+.2f} dB at {row[4]:.2f}")
+        last = f" | {row[5]:+.2f} dB" if asked.seen else ""
+        print(
+            f"  {'mean':36s} DIS {row[0]:.2f} | {row[1]:+.2f} dB at {row[2]:.2f} | {row[3]:+.2f} dB at {row[4]:.2f}{last}"
+        )
 
 
 if __name__ == "__main__":
