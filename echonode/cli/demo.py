@@ -118,10 +118,9 @@ def models_folder() -> Path:
     Raises:
         BadInput: neither is there.
     """
-    import echonode
-    from echonode.cli.options import configuration_if_any
+    from echonode.cli.options import MODELS, configuration_if_any, in_checkout
 
-    beside = Path(echonode.__file__).resolve().parents[1] / "models"
+    beside = in_checkout(MODELS)
     if beside.is_dir():
         return beside
     configuration = configuration_if_any(None)
@@ -136,10 +135,9 @@ def rules_folder() -> Path:
     Raises:
         BadInput: neither is there.
     """
-    import echonode
-    from echonode.cli.options import configuration_if_any
+    from echonode.cli.options import DEFAULT_CONFIG, configuration_if_any, in_checkout
 
-    beside = Path(echonode.__file__).resolve().parents[1] / "ae_config"
+    beside = in_checkout(DEFAULT_CONFIG)
     if (beside / "routes.toml").is_file():
         return beside
     configuration = configuration_if_any(None)

@@ -90,10 +90,14 @@ def model_paths(configuration: Configuration | None) -> tuple[Path, ...]:
     a training publishes, and those of the checkout."""
     if configuration is not None:
         return configuration.model_paths
+    return tuple(dict.fromkeys(path for path in (MODELS.resolve(), in_checkout(MODELS)) if path.is_dir()))
+
+
+def in_checkout(path: Path) -> Path:
+    """A path of the checkout that this code lies in; nothing is there where it was installed without one."""
     import echonode
 
-    shipped = Path(echonode.__file__).resolve().parents[1] / MODELS
-    return tuple(dict.fromkeys(path for path in (MODELS.resolve(), shipped) if path.is_dir()))
+    return Path(echonode.__file__).resolve().parents[1] / path
 
 
 def ae_title(text: str) -> str:

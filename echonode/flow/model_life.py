@@ -13,7 +13,7 @@ from typing import Any
 from echonode.archive.archive import Archive
 from echonode.archive.models import ModelRow, Standing
 from echonode.core.errors import BadInput, EchonodeError, IllegalTransition, NotFound
-from echonode.core.model_states import ModelState
+from echonode.core.model_states import TRANSITIONS, ModelEvent, ModelState
 from echonode.core.package import Package
 from echonode.core.routes import RoutesFile
 from echonode.registry.catalogue import Catalogue
@@ -72,10 +72,10 @@ class ModelLife:
         outside models.imported: packages that came with echonode, or that other nodes look at too.
         """
         package = self._whatever(name)
-        removable = self._archive.models.standing().state(name) in (ModelState.CANDIDATE, ModelState.RETIRED)
+        removable = (self._archive.models.standing().state(name), ModelEvent.REMOVE) in TRANSITIONS
         if removable and not package.folder.resolve().is_relative_to(self._own):
             raise IllegalTransition(
-                f"model {name} does not lie in models.imported: its folder is not this node's to remove; retire it"
+                f"model {name} does not lie in models.imported: its folder is not this node's to remove"
             )
         with put_aside(package.folder):
             row = self._archive.models.remove(package, by=by, why=why)
@@ -147,7 +147,7 @@ class ModelLife:
         except EchonodeError:
             if known is None:
                 raise
-        folder = self._catalogue.folder(name) if name in self._catalogue.names() else Path(name)
+        folder = self._catalogue.folder(name) if name in self._catalogue.names() else self._own / name
         return Package(name=name, version=known.version, task="", title=name, folder=folder, digest=known.digest)
 
 

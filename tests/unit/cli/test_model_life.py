@@ -156,6 +156,21 @@ def test_a_package_that_is_not_this_node_s_own_is_never_removed(
     assert rows(config, capsys)["optical-flow"]["state"] == "retired"
 
 
+@pytest.mark.usefixtures("trusting")
+def test_a_package_whose_folder_is_gone_can_be_removed_and_nothing_else_goes(
+    config: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its row would stand for ever; and a folder of that name where the command is given is somebody else's."""
+    run(config, "models", "register", str(package), *SAID)
+    shutil.rmtree(load_configuration(config).imported_models / "newer-flow")
+    other = tmp_path / "elsewhere" / "newer-flow"
+    other.mkdir(parents=True)
+    monkeypatch.chdir(other.parent)
+    run(config, "models", "remove", "newer-flow", *SAID)
+    assert other.is_dir()
+    assert "newer-flow" not in rows(config, capsys)
+
+
 def test_a_line_does_one_task(
     config: Path, tmp_path: Path, trusting: list[Check], capsys: pytest.CaptureFixture[str]
 ) -> None:
