@@ -1,10 +1,11 @@
 """Speed and quality of slow motion, in one run on one machine; prints a table, asserts nothing.
 
-Speed: milliseconds an interpolated frame of our Super SloMo path and of optical flow, beside the plain algorithm of the
-paper's published script (resize, one time after the other), on the same networks, size and number of threads.
+Speed: milliseconds an interpolated frame of our Super SloMo path and of the packages that ship, beside the plain algorithm
+of the paper's published script (resize, one time after the other), on the same networks, size and number of threads.
 Quality: acquired frames are left out, asked back, and compared inside the sector with blending and repetition.
 
     python benchmarks/slow_motion.py [--threads 2] [--size 480x640] [--repeats 3] [--loops FOLDER] [--sheet FILE.png]
+                                     [--model NAME]
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo, precis
 CHECKOUT = Path(__file__).resolve().parents[1]
 MEANS = (0.186, 0.184, 0.206)
 FACTOR = 4
+CLASSICAL, LEARNED = "optical-flow", "echo-slow-motion"
 
 
 def beating(height: int, width: int, *, frames: int) -> np.ndarray:
@@ -64,7 +66,7 @@ def milliseconds(work: Callable[[], object], *, made: int) -> float:
     return 1000 * (time.perf_counter() - start) / made
 
 
-def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package) -> None:
+def speed(*, threads: int, size: tuple[int, int], repeats: int, packages: Sequence[Package]) -> None:
     """Print the table of speed."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -88,7 +90,7 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
         )
         for name, precision in precisions.items()
     }
-    flow = open_runner(package, "cpu", threads)
+    shipped = {package.name: open_runner(package, "cpu", threads) for package in packages}
 
     def run(runner: SlowMotionRunner) -> None:
         ((result,),) = runner.run([clip], [{"factor": FACTOR}], lambda done, total: None)
@@ -101,7 +103,7 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, package: Package
     ways: dict[str, Callable[[], None]] = {
         "published algorithm": plain,
         **{name: partial(run, runner) for name, runner in ours.items()},
-        "optical flow": lambda: run(flow),
+        **{name: partial(run, runner) for name, runner in shipped.items()},
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for work in ways.values():
@@ -137,7 +139,7 @@ def decibels(found: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
 
 
 def held_out(clip: Clip, *, step: int, runner: SlowMotionRunner, most: int = 33) -> str | None:
-    """PSNR of left-out frames by flow, blending and repetition; None when the loop is refused."""
+    """PSNR of left-out frames by the model, blending and repetition; None when the loop is refused."""
     count = (min(len(clip.frames), most) - 1) // step * step + 1
     kept = clip.frames[:count:step]
     if len(kept) < 2:
@@ -157,7 +159,7 @@ def held_out(clip: Clip, *, step: int, runner: SlowMotionRunner, most: int = 33)
         answers = (luma(result.frames[index]), (1 - t) * before + t * after, before if t <= 0.5 else after)
         scores.append(tuple(decibels(answer, truth, result.sector) for answer in answers))  # type: ignore[arg-type]
     flow, blend, repeat = np.mean(scores, axis=0)
-    return f"flow {flow:5.2f}  blend {blend:5.2f}  repeat {repeat:5.2f} dB, {int(result.repeated.sum())} repeated"
+    return f"model {flow:5.2f}  blend {blend:5.2f}  repeat {repeat:5.2f} dB, {int(result.repeated.sum())} repeated"
 
 
 def quality(folder: Path, *, package: Package, threads: int) -> None:
@@ -198,14 +200,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="0 leaves speed out")
     parser.add_argument("--loops", type=Path, default=CHECKOUT.parent / "shared" / "data" / "ultrasound")
     parser.add_argument("--sheet", type=Path, help="write contact sheets instead")
+    parser.add_argument("--model", default=LEARNED, help="whose quality, or sheets")
     given = parser.parse_args()
-    package = Catalogue([CHECKOUT / "models"]).get("optical-flow")
+    catalogue = Catalogue([CHECKOUT / "models"])
+    package = catalogue.get(given.model)
     if given.sheet:
         sheet(given.sheet, folder=given.loops, package=package)
         return
     height, width = (int(part) for part in given.size.split("x"))
     if given.repeats:
-        speed(threads=given.threads, size=(height, width), repeats=given.repeats, package=package)
+        speed(
+            threads=given.threads,
+            size=(height, width),
+            repeats=given.repeats,
+            packages=[catalogue.get(name) for name in (CLASSICAL, LEARNED)],
+        )
     if given.loops.is_dir():
         quality(given.loops, package=package, threads=given.threads)
 

@@ -18,6 +18,8 @@ Pixels = NDArray[np.float32]
 class Pair:
     """Two neighbouring frames, cut to the sector and without their overlays: uint8 (H, W, C), luma uint8 (H, W).
 
+    `open_pixels` bool (H, W) is where pictures are wanted: inside the sector, not below an overlay.
+
     `before` and `after` are the luma of the frames around them, None at the ends of the loop or across a gap in time.
     The same frame of a loop is the same array in every pair that it is part of.
     """
@@ -26,6 +28,7 @@ class Pair:
     frame1: NDArray[np.uint8]
     luma0: NDArray[np.uint8]
     luma1: NDArray[np.uint8]
+    open_pixels: NDArray[np.bool_]
     before: NDArray[np.uint8] | None = None
     after: NDArray[np.uint8] | None = None
 
@@ -38,6 +41,19 @@ class Flows:
     backward: Field
 
 
+def pictures(pair: Pair) -> tuple[Pixels, Pixels]:
+    """Both frames as float32 (H, W, C); of frames that are grey one channel, which is a third of the work."""
+    frames = (pair.frame0, pair.frame1)
+    if all(frame.shape[2] == 3 and _is_grey(frame) for frame in frames):
+        frames = (frames[0][:, :, :1], frames[1][:, :, :1])
+    first, second = (np.ascontiguousarray(frame).astype(np.float32) for frame in frames)
+    return first, second
+
+
+def _is_grey(frame: NDArray[np.uint8]) -> bool:
+    return all(np.array_equal(frame[:, :, 0], frame[:, :, place]) for place in (1, 2))
+
+
 class Engine(Protocol):
     """Works on one pair at a time; what it keeps between pairs saves time alone and never changes a result."""
 
@@ -46,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:
-        """For each time in (0, 1), in order, the picture float32 (H, W, C) on the scale of 0 to 255."""
+        """For each time in (0, 1), in order, the picture float32 (H, W, C or 1) on the scale of 0 to 255."""
         ...
 
 

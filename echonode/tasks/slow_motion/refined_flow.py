@@ -1,8 +1,12 @@
-"""The engine that ships with weights: dense inverse search flow, corrected by a small network that sees four frames."""
+"""The engine that ships with weights: dense inverse search flow, corrected by a small network that sees four frames.
+
+The network says what is expected there (refinement.py); then the picture is given the sharpness of its loop (texture.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,14 +18,13 @@ from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.tasks.common.checkpoint import load_weights
 from echonode.tasks.common.devices import open_device
-from echonode.tasks.slow_motion.agreement import Agreement, Field
-from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels
+from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
+from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, pictures
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.superslomo import precision_of
+from echonode.tasks.slow_motion.texture import gradient_energy, restored
 
-Light = NDArray[np.uint8]
-KEPT_FLOWS: Final = 4  # those of a pair and of the one before it
 SMALLEST: Final = 2 * MULTIPLE
 
 
@@ -42,8 +45,9 @@ def open_refined_flow(package: Package, *, device: str, threads: int) -> Refined
         network.float().eval().requires_grad_(False).to(place).to(memory_format=torch.channels_last),
         optical=OpticalFlow(
             prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)),
-            texture_sigma=float(package.config.get("texture_sigma", 1.5)),
+            smoothness=float(package.config.get("smoothness", 60.0)),
         ),
+        look=Look.of(package.config),
         device=place,
         precision=precision_of(package.config, place),
     )
@@ -55,40 +59,51 @@ def network_of(config: Any, *, name: str) -> Refinement:
     Raises:
         PackageInvalid: a size that is missing or no sensible number.
     """
-    sizes = {key: config.get(key) for key in ("width", "fine")}
+    sizes = {key: config.get(key) for key in ("width", "deep", "fine", "blocks")}
     for key, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 512:
             raise PackageInvalid(f"{name}: config.{key}: a number from 1 to 512 is expected, not {value!r}")
-    return Refinement(width=int(sizes["width"]), fine=int(sizes["fine"]))
+    return Refinement(**{key: int(value) for key, value in sizes.items()})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How much of the fine texture is that of the acquired frames, and the gradient energy, of theirs."""
+
+    texture_share: float = 0.3
+    gradient_energy: float = 0.92
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Look:
+        """The values of a package's [config]."""
+        usual = cls()
+        return cls(
+            texture_share=float(config.get("texture_share", usual.texture_share)),
+            gradient_energy=float(config.get("gradient_energy", usual.gradient_energy)),
+        )
 
 
 class RefinedFlow:
-    """An Engine. Pictures are fused as OpticalFlow does, by corrected flows, and their light is corrected.
-
-    `precision` is that of the network; warps and fusion are always float32.
-    """
+    """An Engine. `precision` is that of the network; warps and fusion are always float32."""
 
     def __init__(
-        self, network: Refinement, *, optical: OpticalFlow, device: torch.device, precision: torch.dtype = torch.float32
-    ) -> None:
+        self, network: Refinement, *, optical: OpticalFlow, device: torch.device, look: Look | None = None,
+        precision: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
         self._network = network
         self._optical = optical
+        self._look = look or Look()
         self._device = device
         self._precision = precision
-        self._known: list[tuple[Light, Light, Field]] = []
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames, uncorrected."""
-        return Flows(forward=self._motion(pair.luma0, pair.luma1), backward=self._motion(pair.luma1, pair.luma0))
+        return self._optical.flows(pair)
 
     def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:
-        """For each time in (0, 1), in order, the picture float32 (H, W, C) on the scale of 0 to 255."""
+        """For each time in (0, 1), in order, the picture float32 (H, W, C or 1) on the scale of 0 to 255."""
         height, width = pair.luma0.shape
-        still = np.zeros_like(flows.forward)
-        around = (
-            still if pair.before is None else self._motion(pair.luma0, pair.before),
-            still if pair.after is None else self._motion(pair.luma1, pair.after),
-        )
+        around = [np.zeros_like(flows.forward) if each is None else each for each in self._optical.around(pair)]
         lights = (
             pair.luma0 if pair.before is None else pair.before, pair.luma0, pair.luma1,
             pair.luma1 if pair.after is None else pair.after,
@@ -100,7 +115,8 @@ class RefinedFlow:
             before=self._tensor(around[0].transpose(2, 0, 1)),
             after=self._tensor(around[1].transpose(2, 0, 1)),
         )
-        picture0, picture1 = pair.frame0.astype(np.float32), pair.frame1.astype(np.float32)
+        energies = [gradient_energy(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
+        shown = pictures(pair)
         for t in times:
             moment = torch.tensor([t], dtype=torch.float32, device=self._device)
             with (
@@ -108,13 +124,32 @@ class RefinedFlow:
                 torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == torch.bfloat16),
             ):
                 found = self._network(frames, known, moment)
-            to0, to1 = (
-                np.ascontiguousarray(each[0, :, :height, :width].permute(1, 2, 0).cpu().numpy())
-                for each in (found.to0, found.to1)
+            to0, to1, expected = (
+                np.ascontiguousarray(each[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy())
+                for each in (found.to0, found.to1, 255 * (found.fused + found.light))
             )
-            picture = self._optical.fused(picture0, picture1, trust, (to0, to1), t)
-            picture += 255 * found.light[0, 0, :height, :width, None].cpu().numpy()
-            yield picture
+            wanted = self._look.gradient_energy * (energies[0] + t * (energies[1] - energies[0]))
+            yield self._fused(pair, shown, (to0, to1), expected[:, :, 0], t, wanted)
+
+    def _fused(
+        self,
+        pair: Pair,
+        shown: tuple[Pixels, Pixels],
+        towards: tuple[Field, Field],
+        expected: Field,
+        t: float,
+        energy: float,
+    ) -> Pixels:
+        """The picture whose luma is `expected` with the texture of both frames; colours are those of both frames."""
+        first, second = (sampled(each, flow, sharp=True) for each, flow in zip(shown, towards, strict=True))
+        grey = first.ndim == 2
+        lights = (first, second) if grey else [np.ascontiguousarray(each.mean(axis=2)) for each in (first, second)]
+        share = self._look.texture_share
+        light = restored(expected, *lights, t, share=share, energy=energy, counts=pair.open_pixels)
+        if grey:
+            return light[:, :, None]
+        mean: Pixels = first + np.float32(t) * (second - first)
+        return mean + (light - mean.mean(axis=2))[:, :, None]
 
     def _tensor(self, planes: NDArray[np.float32]) -> torch.Tensor:
         """Planes (C, H, W) as (1, C, H, W), the border repeated up to a multiple that the network takes."""
@@ -122,12 +157,3 @@ class RefinedFlow:
         wanted = [max(SMALLEST, -(-size // MULTIPLE) * MULTIPLE) for size in (height, width)]
         tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self._device)
         return functional.pad(tensor, (0, wanted[1] - width, 0, wanted[0] - height), mode="replicate")
-
-    def _motion(self, first: Light, second: Light) -> Field:
-        """As the optical engine's; the flows of the pair before are not computed twice."""
-        for one, other, field in self._known:
-            if one is first and other is second:
-                return field
-        field = self._optical.motion(first, second)
-        self._known = [*self._known, (first, second, field)][-KEPT_FLOWS:]
-        return field

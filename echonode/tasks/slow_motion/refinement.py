@@ -23,6 +23,8 @@ ARCHITECTURE: Final = "flow-refinement"
 MULTIPLE: Final = 8  # pixels: the coarsest level has an eighth of the resolution
 LIGHT: Final = 0.2  # about the mean of an echo; pictures reach the network around zero
 FLOW_SCALE: Final = 0.1
+ACCELERATION: Final = 0.8  # of what is measured: it is the noisier, the less of it there is
+HANDED: Final = 32  # channels handed from a quarter of the resolution to half of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,66 +39,74 @@ class Flows4:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Correction:
-    """Corrected flows (N, 2, H, W) from t to frame 0 and to frame 1; what to add to the picture (N, 1, H, W) in 0 to 1."""
+    """Flows (N, 2, H, W) from t to frame 0 and to frame 1; the picture fused by them (N, 1, H, W) in 0 to 1; and what to add
+    to that picture, so that it comes as near to the frame that is missing as squared error can tell."""
 
     to0: torch.Tensor
     to1: torch.Tensor
+    fused: torch.Tensor
     light: torch.Tensor
 
 
 class Refinement(nn.Module):
     """Four frames (N, 4, H, W) in 0 to 1 (before, 0, 1, after), their flows and times (N,) to a Correction.
 
-    H and W are multiples of 8. `width` channels at a quarter of the resolution, `fine` at half of it.
+    H and W are multiples of 8. `width` channels at a quarter of the resolution, `deep` at an eighth, `fine` at half of it,
+    where `blocks` of two convolutions each follow one another.
     """
 
-    def __init__(self, *, width: int = 40, fine: int = 24) -> None:
+    def __init__(self, *, width: int = 64, deep: int = 96, fine: int = 32, blocks: int = 2) -> None:
         super().__init__()
-        deep = width + width // 2 - width // 2 % 8
         self.look = _conv(4 * 16 + 8 + 1, width)
         self.look_more = Residual(width)
         self.down = nn.Conv2d(width, deep, 3, stride=2, padding=1)
-        self.context = Residual(deep)
+        self.context = nn.Sequential(Residual(deep), Residual(deep))
         self.up = _conv(deep, width)
         self.join = Residual(width)
-        self.flow = _conv(width, 4)
-        self.hand_down = _conv(width, fine)
-        self.fine_look = _conv(fine + 8, fine)
-        self.fine_more = Residual(fine)
-        self.light = _conv(fine, 1)
-        # It begins as the classical flow: no correction at all.
-        for last in (self.flow, self.light):
-            nn.init.zeros_(last.weight)
-            if last.bias is not None:
-                nn.init.zeros_(last.bias)
+        self.hand_down = _conv(width, HANDED)
+        self.fine_look = _conv(HANDED + 6 * 4 + 1, fine)
+        self.fine_more = nn.Sequential(*(Residual(fine) for _ in range(blocks)))
+        self.light = _conv(fine, 4)
+        # It begins as classical fusion: nothing is added.
+        nn.init.zeros_(self.light.weight)
+        if self.light.bias is not None:
+            nn.init.zeros_(self.light.bias)
 
     def forward(self, frames: torch.Tensor, flows: Flows4, times: torch.Tensor) -> Correction:
         """The correction at each of the times."""
         t = times.view(-1, 1, 1, 1)
-        to0, to1 = flows_at(t, flows.forward, flows.backward)
+        before, first, second, after = (frames[:, place : place + 1] for place in range(4))
         with torch.no_grad():
+            to0, to1 = flows_at(t, flows.forward, flows.backward)
+            bend = ACCELERATION * t * (1 - t) / 2
+            to0 = to0 + bend * accelerated(flows.forward, flows.before)
+            to1 = to1 + bend * accelerated(flows.backward, flows.after)
             to_before = to0 + warp(flows.before, to0, convention="exact")
             to_after = to1 + warp(flows.after, to1, convention="exact")
-            seen = torch.cat(
-                [
-                    warp(frames[:, place : place + 1], flow, convention="exact") - LIGHT
-                    for place, flow in ((1, to0), (2, to1), (0, to_before), (3, to_after))
-                ],
-                dim=1,
-            )
-            motion = functional.avg_pool2d(torch.cat((to0, to1, to0 + flows.before, to1 + flows.after), dim=1), 4)
-        quarter = (frames.shape[2] // 4, frames.shape[3] // 4)
-        x = torch.cat((2 * functional.pixel_unshuffle(seen, 4), FLOW_SCALE * motion, t.expand(-1, 1, *quarter)), dim=1)
-        x = self.look_more(self.look(x))
-        wide = self.up(functional.relu(self.context(self.down(x))))
-        x = functional.relu(self.join(x + _enlarged(wide, to=quarter)))
-        moved = _enlarged(self.flow(x).float(), to=frames.shape[2:])
-        half = (frames.shape[2] // 2, frames.shape[3] // 2)
-        y = torch.cat((_enlarged(self.hand_down(x), to=half), 2 * functional.pixel_unshuffle(seen[:, :2], 2)), dim=1)
-        y = self.light(functional.relu(self.fine_more(self.fine_look(y)))).float()
-        return Correction(
-            to0=to0 + moved[:, :2], to1=to1 + moved[:, 2:], light=LIGHT * _enlarged(y, to=frames.shape[2:])
-        )
+            near = [
+                warp(frame, flow, convention="exact")
+                for frame, flow in ((first, to0), (second, to1), (before, to_before), (after, to_after))
+            ]
+            fused = near[0] + t * (near[1] - near[0])
+            seen = torch.cat((*near, first, second), dim=1) - LIGHT
+            motion = functional.avg_pool2d(torch.cat((to0, to1, to_before, to_after), dim=1), 4)
+        quarter, half = ((frames.shape[2] // by, frames.shape[3] // by) for by in (4, 2))
+        x = functional.pixel_unshuffle(seen[:, :4], 4)
+        x = self.look_more(self.look(torch.cat((2 * x, FLOW_SCALE * motion, t.expand(-1, 1, *quarter)), dim=1)))
+        wide = self.up(_active(self.context(self.down(_active(x)))))
+        x = _active(self.join(x + _enlarged(wide, to=quarter)))
+        handed = _enlarged(self.hand_down(x), to=half)
+        y = torch.cat((handed, 2 * functional.pixel_unshuffle(seen, 2), t.expand(-1, 1, *half)), dim=1)
+        y = self.light(_active(self.fine_more(self.fine_look(y)))).float()
+        return Correction(to0=to0, to1=to1, fused=fused, light=LIGHT * functional.pixel_shuffle(y, 2))
+
+
+def accelerated(onwards: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+    """The acceleration (N, 2, H, W), in pixels by interval squared, of what moves by one flow `onwards` and by the other
+    `back`; smooth, and zero where there is no frame to go back to."""
+    known = (back.abs().amax(dim=(1, 2, 3), keepdim=True) > 0).to(back.dtype)
+    coarse = functional.avg_pool2d((onwards + back) * known, 8)
+    return _enlarged(coarse, to=onwards.shape[2:])
 
 
 class Residual(nn.Module):
@@ -109,8 +119,13 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As many channels as it is given."""
-        added: torch.Tensor = self.second(functional.relu(self.first(functional.relu(x))))
+        added: torch.Tensor = self.second(_active(self.first(_active(x))))
         return x + added
+
+
+def _active(x: torch.Tensor) -> torch.Tensor:
+    """Leaky: with plain rectifiers whole layers died early in training."""
+    return functional.leaky_relu(x, 0.1)
 
 
 def _conv(into: int, out: int) -> nn.Conv2d:

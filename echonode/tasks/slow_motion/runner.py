@@ -65,6 +65,7 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
         engine: Engine = OpticalFlow(
             prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)),
             texture_sigma=float(package.config.get("texture_sigma", 0.0)),
+            smoothness=float(package.config.get("smoothness", 60.0)),
         )
     elif package.architecture.get("flow") == "superslomo-flow":
         from echonode.tasks.slow_motion.superslomo import open_superslomo
@@ -144,14 +145,14 @@ class SlowMotionRunner:
     def _between(self, view: _View, index: int, plan: Schedule, room: NDArray[np.uint8]) -> bool:
         """Fill `room` with the frames after source frame `index`; whether they had to be repeated."""
         times = [float(t) for t in plan.between(index)]
-        pair, open_pixels = view.pair(index)
+        pair = view.pair(index)
         flows = self._engine.flows(pair)
         trust = agreement(flows.forward, flows.backward, tolerance=self._trustworthiness.disagreement_pixels)
         for place, t in enumerate(times):
             room[place] = view.frames[index if t <= 0.5 else index + 1]
-        if trust.disagreeing(open_pixels) > self._trustworthiness.repeat_fraction:
+        if trust.disagreeing(pair.open_pixels) > self._trustworthiness.repeat_fraction:
             return True
-        softened = _soft(open_pixels)
+        softened = _soft(pair.open_pixels)
         rows, columns = view.box
         for place, (t, picture) in enumerate(zip(times, self._engine.frames(pair, flows, trust, times), strict=True)):
             nearest = room[place][rows, columns]
@@ -181,16 +182,16 @@ class _View:
         self._overlay = scene.overlay[self.box]
         self._kept: dict[int, _Cut] = {}
 
-    def pair(self, index: int) -> tuple[Pair, Mask]:
-        """Frames `index` and the next, and the pixels that may be interpolated."""
+    def pair(self, index: int) -> Pair:
+        """Frames `index` and the next."""
         self._kept = {place: cut for place, cut in self._kept.items() if abs(place - index) <= 2}
         first, second = self._cut(index), self._cut(index + 1)
-        pair = Pair(
+        return Pair(
             frame0=first.frame, frame1=second.frame, luma0=first.light, luma1=second.light,
+            open_pixels=self._sector & ~(first.hidden | second.hidden),
             before=self._neighbour(index - 1, gap=index - 1, of=index),
             after=self._neighbour(index + 2, gap=index + 1, of=index),
         )  # fmt: skip
-        return pair, self._sector & ~(first.hidden | second.hidden)
 
     def _neighbour(self, place: int, *, gap: int, of: int) -> NDArray[np.uint8] | None:
         """The luma of a frame around a pair, when it follows at the pair's own pace."""

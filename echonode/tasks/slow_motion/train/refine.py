@@ -1,29 +1,29 @@
 """The sound recipe: the refinement network on real and simulated loops, for frames that were left out.
 
-The error of a crop is taken relative to that of plain classical flow, so that every loop counts alike. Squared error
-alone blurs: what cannot be known is averaged away, and a loop whose every fourth frame is crisp flickers. So gradient
-energy below `sharpness` of the acquired frame's is a loss too (Blau and Michaeli, CVPR 2018, on why both cannot be best).
+The loss is squared error, taken relative to that of plain classical flow on the whole picture that a crop is of, so that
+every loop and every frame counts alike. It blurs: what cannot be known is averaged away. So only structures are taken from
+the network where it is used, and texture from the acquired frames (texture.py).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from safetensors.torch import load_file
 
 from echonode.core.errors import BadInput
 from echonode.tasks.common.warp import warp
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.synthesis import flows_at
-from echonode.tasks.slow_motion.texture import fused
+from echonode.tasks.slow_motion.train.folds import LEAVE_ONE_OUT, Folds
 from echonode.tasks.slow_motion.train.loops import layout, loops_of
-from echonode.tasks.slow_motion.train.samples import PREFILTER, Samples, augmented, draw, joined
+from echonode.tasks.slow_motion.train.samples import PREFILTER, SMOOTHNESS, Samples, augmented, draw, joined
 from echonode.training.arguments import TrainingArguments, TrainingResult
 from echonode.training.batches import batches, in_turn
 from echonode.training.dataset import DatasetManifest, Split
@@ -37,9 +37,18 @@ from echonode.training.table import Table
 
 SAMPLES_FILE = "samples.npz"
 LEAST_ERROR = 2e-5  # mean square in 0 to 1: below it a crop is as good as still
-FLOW_WEIGHT = 0.15
 WARM_UP = 50
 LAST_RATE = 0.02  # of the first
+WORDS: Final = {
+    "What is interpolated": [
+        "Where structures are and how bright comes from the network, which sees four acquired frames brought there by "
+        "classical flow and by how it speeds up. Texture finer than a few pixels is that of the two acquired frames around, "
+        "brought there by the corrected flow and made as strong as it takes for the picture to be as sharp as they are. "
+        "Acquired frames pass bit for bit."
+    ]
+}
+UNNAMED: Final = "this network"
+INDIFFERENT: Final = ("folds",)  # options that do not change what is learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +56,26 @@ class Options:
     """Sizes of the network, of samples, and the weights of the loss.
 
     `everything` learns from all items, also those that would have been kept for validation and test: for a package whose
-    error was measured on folds. `colour` takes colour Doppler loops too; coloured pixels never count.
+    error was measured on folds. `folds` are the files of their evaluations, for the card. `colour` takes colour
+    Doppler loops too; coloured pixels never count.
     """
 
-    width: int = 40
-    fine: int = 24
-    targets: int = 60
+    width: int = 64
+    deep: int = 96
+    fine: int = 32
+    blocks: int = 2
+    targets: int = 120
     crops: int = 4
-    most: int = 12_000
+    most: int = 10_000
     """Samples in memory, half a megabyte each as drawn: of many loops fewer are taken of each."""
     drawn: int = 160
     crop: int = 112
     rate: float = 1.5e-3
     decay: float = 0.998
-    sharpness: float = 0.92
-    sharpness_weight: float = 4.0
-    texture_sigma: float = 1.5
     validate_every: int = 250
     colour: bool = True
     everything: bool = False
+    folds: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.crop % MULTIPLE or not MULTIPLE <= self.crop <= self.drawn:
@@ -83,19 +93,21 @@ def main(arguments: TrainingArguments) -> TrainingResult:
         raise BadInput("--set everything=true learns from the test as well: what --test-data names is to be held out")
     data = dataset_of(arguments, name="slow motion", layout=layout)
     batch, total = arguments.batch or 10, arguments.steps or 4000
-    identity = arguments.identity(options=as_json(options), batch=batch)
+    decisive = {name: value for name, value in as_json(options).items() if name not in INDIFFERENT}
+    identity = arguments.identity(options=decisive, batch=batch)
+    folds = _folds(arguments, options)
     cv2.setNumThreads(max(1, arguments.threads))
     with Run.of(arguments, identity=identity, total=total, dataset=data) as run:
         train, validation = _samples(run, data, options)
-        return fit(run, arguments, options, data, train, validation, batch)
+        return fit(run, arguments, options, data, train, validation, folds, batch)
 
 
 def fit(
     run: Run, arguments: TrainingArguments, options: Options, data: DatasetManifest, train: Samples,
-    validation: Samples | None, batch: int,
+    validation: Samples | None, folds: Folds | None, batch: int,
 ) -> TrainingResult:  # fmt: skip
     """The loop."""
-    network = Refinement(width=options.width, fine=options.fine)
+    network = Refinement(width=options.width, deep=options.deep, fine=options.fine, blocks=options.blocks)
     if arguments.init is not None:
         _begin_from(network, arguments)
     network = network.to(run.device).to(memory_format=torch.channels_last)
@@ -133,10 +145,9 @@ def fit(
         if run.time_is_up:
             break
         model.train()
-        lights, flows, counts, times = (part.to(run.device) for part in crops)
-        errors = _errors(model, lights, flows, counts, times, options, run)
-        loss = (errors.found / errors.classical).mean() + FLOW_WEIGHT * (errors.flow / errors.classical).mean()
-        loss = loss + options.sharpness_weight * functional.relu(options.sharpness - errors.sharpness) ** 2
+        lights, flows, counts, times, wanted = (part.to(run.device) for part in crops)
+        errors = _errors(model, lights, flows, counts, times, run)
+        loss = (errors.found / (wanted + LEAST_ERROR)).mean()
         optimiser.zero_grad()
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(optimiser)
@@ -146,35 +157,38 @@ def fit(
         schedule.step()
         average.update(network)
         done = step + 1
-        gain = float(_gain(errors).mean())
-        run.log(done, loss=loss.item(), gain_db=gain, pulsing=errors.sharpness.item())
+        gain = float(_decibels(errors.classical, errors.found).mean())
+        run.log(
+            done,
+            loss=loss.item(),
+            gain_db=gain,
+            pulsing=errors.sharpness.item(),
+            fused_gain_db=_decibels(errors.classical, errors.flow).mean().item(),
+        )
         run.tick(done, f"{gain:+.2f} dB, pulsing {errors.sharpness.item():.2f}")
         if done % options.validate_every == 0 or done == run.total:
             better = False
             if validation is not None:
                 gain, sharpness = _validated(average.average, validation, options, run)
-                score = gain - 10 * max(0.0, options.sharpness - 0.05 - sharpness)
                 run.log(done, validation_gain_db=gain, validation_pulsing=sharpness)
-                score = run.agreed(score)
+                score = run.agreed(gain)
                 better, best = score > best, max(best, score)
             run.save(done, states(), best=better)
     chosen, state = run.best() or (done, {"average": average.state_dict()})
     average.load_state_dict(state["average"])
     package = publish(
         run, arguments, recipe="slow-motion", weights={"refinement": average.average.state_dict()}, steps=chosen,
-        manifest=_manifest(data, options), half=("refinement",), tables=_tables(average.average, validation, options, run),
-        words={"What is interpolated": [
-            "Frames are fused from the two acquired frames around them by classical flow that the network corrects; "
-            "their fine texture is that of the acquired frames. Acquired frames pass bit for bit."
-        ]},
+        manifest=_manifest(data, options), half=("refinement",), tables=_tables(average.average, validation, folds, options, run),
+        metrics=folds.metrics(seed=run.seed) if folds is not None else (),
+        words={**WORDS, **({"How it was judged": [LEAVE_ONE_OUT]} if folds is not None else {})},
     )  # fmt: skip
     return TrainingResult(folder=run.folder, package=package)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Errors:
-    """Mean squares (N,) of the picture, of the picture before its light is corrected, and of plain classical flow; the
-    gradient energy of all pictures over that of the targets."""
+    """Mean squares (N,) of the picture, of the picture before anything is added, and of plain classical flow; the gradient
+    energy of all pictures over that of the targets."""
 
     found: torch.Tensor
     flow: torch.Tensor
@@ -184,24 +198,24 @@ class _Errors:
 
 def _errors(
     model: torch.nn.Module, lights: torch.Tensor, flows: torch.Tensor, counts: torch.Tensor, times: torch.Tensor,
-    options: Options, run: Run,
+    run: Run,
 ) -> _Errors:  # fmt: skip
     frames, target = lights[:, :4], lights[:, 4:]
     between = Flows4(forward=flows[:, 0:2], backward=flows[:, 2:4], before=flows[:, 4:6], after=flows[:, 6:8])
     t = times.view(-1, 1, 1, 1)
     with run.autocast():
         correction = model(frames, between, times)
-    first, second = frames[:, 1:2], frames[:, 2:3]
-    moved = fused(first, second, to0=correction.to0, to1=correction.to1, t=t, sigma=options.texture_sigma)
-    picture = moved + correction.light
+    fused = correction.fused.float()
+    picture = fused + correction.light
     with torch.no_grad():
         to0, to1 = flows_at(t, between.forward, between.backward)
+        first, second = frames[:, 1:2], frames[:, 2:3]
         plain = (1 - t) * warp(first, to0, convention="exact") + t * warp(second, to1, convention="exact")
         classical = _mean_square(plain - target, counts) + LEAST_ERROR
         wanted = _gradient_energy(target, counts) + 1e-9
     return _Errors(
-        found=_mean_square(picture - target, counts), flow=_mean_square(moved - target, counts), classical=classical,
-        sharpness=_gradient_energy(picture.clamp(0, 1), counts) / wanted,
+        found=_mean_square(picture - target, counts), flow=_mean_square(fused - target, counts), classical=classical,
+        sharpness=_gradient_energy(picture.detach().clamp(0, 1), counts) / wanted,
     )  # fmt: skip
 
 
@@ -216,8 +230,8 @@ def _gradient_energy(picture: torch.Tensor, counts: torch.Tensor) -> torch.Tenso
     return ((across**2 + down**2) * counts[:, :, 1:-1, 1:-1]).sum()
 
 
-def _gain(errors: _Errors) -> torch.Tensor:
-    return 10 * torch.log10(errors.classical / errors.found.clamp(min=1e-9)).detach()
+def _decibels(classical: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    return 10 * torch.log10(classical / found.clamp(min=1e-9)).detach()
 
 
 def _rate(step: int, total: int) -> float:
@@ -236,9 +250,9 @@ def _validated(network: torch.nn.Module, samples: Samples, options: Options, run
 
     with torch.no_grad():
         for _, crops in in_turn(load, range(0, len(samples), max(1, len(samples) // 300)), batch=10):
-            lights, flows, counts, times = (part.to(run.device) for part in crops)
-            errors = _errors(network, lights, flows, counts, times, options, run)
-            gains += _gain(errors).tolist()
+            lights, flows, counts, times, _ = (part.to(run.device) for part in crops)
+            errors = _errors(network, lights, flows, counts, times, run)
+            gains += _decibels(errors.classical, errors.found).tolist()
             sharp.append(float(errors.sharpness))
     return float(np.mean(gains)), float(np.mean(sharp))
 
@@ -287,9 +301,9 @@ def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
         "preparation": "clinical", "evaluated": ["clinical"],
         "architecture": {"refinement": ARCHITECTURE},
         "config": {
-            "width": options.width, "fine": options.fine, "prefilter_sigma": PREFILTER,
-            "texture_sigma": options.texture_sigma, "disagreement_pixels": 3.0, "repeat_fraction": 0.35,
-            "colour_fraction": 0.004,
+            "width": options.width, "deep": options.deep, "fine": options.fine, "blocks": options.blocks,
+            "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS, "texture_share": 0.3, "gradient_energy": 0.92,
+            "disagreement_pixels": 3.0, "repeat_fraction": 0.35, "colour_fraction": 0.004,
         },
         "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},
         "output": [{"name": "loop"}],
@@ -298,7 +312,20 @@ def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tables(network: torch.nn.Module, validation: Samples | None, options: Options, run: Run) -> dict[str, Table]:
+def _folds(arguments: TrainingArguments, options: Options) -> Folds | None:
+    """What folds told, read before anything is learned; None without any."""
+    if not options.folds:
+        return None
+    if not options.everything:
+        raise BadInput("--set folds= is for a network that learns from everything: --set everything=true")
+    return Folds.read(options.folds, name=arguments.name or UNNAMED)
+
+
+def _tables(
+    network: torch.nn.Module, validation: Samples | None, folds: Folds | None, options: Options, run: Run
+) -> dict[str, Table]:
+    if folds is not None:
+        return folds.tables(seed=run.seed)
     if validation is None:
         return {}
     gain, sharpness = _validated(network, validation, options, run)

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.core.errors import BadInput
+from echonode.tasks.slow_motion.agreement import sampled
+from echonode.tasks.slow_motion.engine import Flows, flows_at
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
 from echonode.training.order import sample_generator
@@ -31,18 +33,24 @@ GAMMAS: Final = 0.35
 LEAST_COUNTING: Final = 0.45  # of a crop's pixels
 TRIES: Final = 20
 PREFILTER: Final = 1.5
+SMOOTHNESS: Final = 60.0
 BEFORE, FIRST, SECOND, AFTER, TARGET = range(5)
+IN_REVERSE: Final = [2, 3, 0, 1, 6, 7, 4, 5]  # channels of flows when time runs backwards
+TURNED: Final = [1, 0, 3, 2, 5, 4, 7, 6]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Samples:
     """`lights` uint8 (N, 5, S, S): before, first, second, after, target; `flows` float16 (N, 8, S, S) in pixels: first to
-    second, second to first, first to before, second to after, x then y; `counts` bool (N, S, S); `times` float32 (N,)."""
+    second, second to first, first to before, second to after, x then y;
+    `counts` bool (N, S, S); `times` float32 (N,);
+    `errors` float32 (N,): mean square, in 0 to 1, of plain classical flow over what counts of the whole picture."""
 
     lights: NDArray[np.uint8]
     flows: NDArray[np.float16]
     counts: NDArray[np.bool_]
     times: NDArray[np.float32]
+    errors: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.times)
@@ -51,14 +59,16 @@ class Samples:
         """Half of them, from the whole of the loop."""
         return Samples(
             lights=self.lights[::2].copy(), flows=self.flows[::2].copy(), counts=self.counts[::2].copy(),
-            times=self.times[::2].copy(),
+            times=self.times[::2].copy(), errors=self.errors[::2].copy(),
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Keep them beside a run, so that resuming does not draw them again."""
         part = path.with_name(f".{path.name}.part")
         with part.open("wb") as stream:
-            np.savez(stream, lights=self.lights, flows=self.flows, counts=self.counts, times=self.times)
+            np.savez(
+                stream, lights=self.lights, flows=self.flows, counts=self.counts, times=self.times, errors=self.errors
+            )
         part.replace(path)
 
     @classmethod
@@ -66,7 +76,7 @@ class Samples:
         """What `save` kept; None when there is nothing whole."""
         try:
             with np.load(path, allow_pickle=False) as kept:
-                return cls(lights=kept["lights"], flows=kept["flows"], counts=kept["counts"], times=kept["times"])
+                return cls(**{name: kept[name] for name in ("lights", "flows", "counts", "times", "errors")})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError):
             return None
 
@@ -74,8 +84,8 @@ class Samples:
 def draw(loop: TrainingLoop, *, targets: int, crops: int, size: int, seed: Sequence[int]) -> Samples | None:
     """At most targets x crops samples of one loop, the same for the same seed; None when nothing in it will do."""
     chance = sample_generator(*seed)
-    optical = OpticalFlow(prefilter_sigma=PREFILTER)
-    parts: list[tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.bool_], float]] = []
+    optical = OpticalFlow(prefilter_sigma=PREFILTER, smoothness=SMOOTHNESS)
+    parts: list[tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.bool_], float, float]] = []
     for _ in range(targets):
         gap = int(chance.choice(GAPS, p=SHARES))
         if gap >= len(loop.light):
@@ -90,13 +100,14 @@ def draw(loop: TrainingLoop, *, targets: int, crops: int, size: int, seed: Seque
         lights, counts = _varied([loop.light[place] for place in places], loop.counts, chance, least=size)
         flows = _flows(optical, lights, edges=(before < 0, after >= len(loop.light)))
         time = (loop.times_ms[target] - loop.times_ms[start]) / (loop.times_ms[start + gap] - loop.times_ms[start])
+        error = _classical(lights, flows, counts, np.float32(time))
         for _ in range(crops):
             box = _place(counts, size, chance)
             if box is not None:
                 parts.append((
                     np.stack([light[box] for light in lights]),
                     np.concatenate([flow[box] for flow in flows], axis=2).transpose(2, 0, 1).astype(np.float16),
-                    counts[box], float(time),
+                    counts[box], float(time), error,
                 ))  # fmt: skip
     if not parts:
         return None
@@ -105,6 +116,7 @@ def draw(loop: TrainingLoop, *, targets: int, crops: int, size: int, seed: Seque
         flows=np.stack([part[1] for part in parts]),
         counts=np.stack([part[2] for part in parts]),
         times=np.array([part[3] for part in parts], np.float32),
+        errors=np.array([part[4] for part in parts], np.float32),
     )
 
 
@@ -121,6 +133,7 @@ def joined(parts: Sequence[Samples]) -> Samples:
         flows=np.concatenate([part.flows for part in parts]),
         counts=np.concatenate([part.counts for part in parts]),
         times=np.concatenate([part.times for part in parts]),
+        errors=np.concatenate([part.errors for part in parts]),
     )
 
 
@@ -137,7 +150,7 @@ def augmented(
     flows = samples.flows[index][:, box[0], box[1]].astype(np.float32)
     counts, time = samples.counts[index][box], samples.times[index]
     if chance.random() < 0.5:
-        lights, flows = lights[[AFTER, SECOND, FIRST, BEFORE, TARGET]], flows[[2, 3, 0, 1, 6, 7, 4, 5]]
+        lights, flows = lights[[AFTER, SECOND, FIRST, BEFORE, TARGET]], flows[IN_REVERSE]
         time = np.float32(1) - time
     if chance.random() < 0.5:
         lights, flows, counts = lights[..., ::-1], flows[..., ::-1].copy(), counts[:, ::-1]
@@ -146,11 +159,12 @@ def augmented(
         lights, flows, counts = lights[:, ::-1], flows[:, ::-1].copy(), counts[::-1]
         flows[1::2] *= -1
     if chance.random() < 0.5:
-        lights, flows, counts = lights.transpose(0, 2, 1), flows.transpose(0, 2, 1)[[1, 0, 3, 2, 5, 4, 7, 6]], counts.T
-    lights = lights * np.float32(chance.uniform(0.75, 1.2))
+        lights, flows, counts = lights.transpose(0, 2, 1), flows.transpose(0, 2, 1)[TURNED], counts.T
+    bright = np.float32(chance.uniform(0.75, 1.2))
+    lights = lights * bright
     return (
         np.ascontiguousarray(lights), np.ascontiguousarray(flows), np.ascontiguousarray(counts[None]).astype(np.float32),
-        time,
+        time, samples.errors[index] * bright**2,
     )  # fmt: skip
 
 
@@ -191,6 +205,16 @@ def _flows(
         still if edges[0] else optical.motion(lights[FIRST], lights[BEFORE]),
         still if edges[1] else optical.motion(lights[SECOND], lights[AFTER]),
     ]
+
+
+def _classical(
+    lights: Sequence[NDArray[np.uint8]], flows: Sequence[NDArray[np.float32]], counts: NDArray[np.bool_], t: np.float32
+) -> float:
+    """Mean square, in 0 to 1, of what plain classical flow makes of the frame that was left out."""
+    to0, to1 = flows_at(Flows(forward=flows[0], backward=flows[1]), float(t))
+    first, second = (sampled(lights[place].astype(np.float32), flow) for place, flow in ((FIRST, to0), (SECOND, to1)))
+    missed = (first + t * (second - first) - lights[TARGET])[counts]
+    return float((missed**2).mean() / 255**2) if missed.size else 0.0
 
 
 def _place(counts: NDArray[np.bool_], size: int, chance: np.random.Generator) -> tuple[slice, slice] | None:
