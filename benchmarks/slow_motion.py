@@ -41,7 +41,7 @@ from echonode.tasks.slow_motion.superslomo import Convention, SuperSlomo, precis
 CHECKOUT = Path(__file__).resolve().parents[1]
 MEANS = (0.186, 0.184, 0.206)
 FACTOR = 4
-CLASSICAL, LEARNED = "optical-flow", "echo-slow-motion"
+CLASSICAL, LEARNED = "optical-flow", "refined-flow"
 
 
 def beating(height: int, width: int, *, frames: int) -> np.ndarray:

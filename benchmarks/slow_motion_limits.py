@@ -8,13 +8,19 @@ that must learn elsewhere can do better, so it says what is asked of a network t
 With --seen the motion is measured to the left-out frame itself, which nobody has: what plain fusion gains by that is what
 better motion could give at most, and some of it is speckle that was matched by chance.
 
-    python benchmarks/slow_motion_limits.py [--loops FOLDER] [--gap 2] [--energy 0.9] [--only TEXT] [--seen]
+With --bands the table says by size of structure how much of the left-out frame the frames around it tell at all: the
+correlation with what is fused from them, with the usual motion and with motion that was seen (of structures: smoothed by
+3 pixels, so that speckle is not matched by chance), and where the gradient energy is. Nothing that is made of these frames
+can have the energy of a band and be right in it where that correlation is low.
+
+    python benchmarks/slow_motion_limits.py [--loops FOLDER] [--gap 2] [--energy 0.9] [--only TEXT] [--seen] [--bands]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -34,6 +40,12 @@ COLOUR = 0.004
 WIDE, NARROW = 2, 1  # reach of the windows around the two frames, and around the others
 SHARE = 0.15  # of the sector's pixels that are fitted on
 CENTRE = 12  # of a 5x5 window
+BANDS = (1.0, 2.0, 4.0, 8.0)  # pixels
+
+
+def plain_flow(sigma: float = 1.5) -> OpticalFlow:
+    """DIS as OpenCV's preset has it."""
+    return OpticalFlow(prefilter_sigma=sigma, smoothness=20.0, iterations=5)
 
 
 def loops(folder: Path, only: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
@@ -93,7 +105,7 @@ def told(
     """For each place within the gap: gradient energy of plain fusion; gain in dB over it and energy of both filters; and
     what plain fusion itself gains over DIS, by motion that was `seen`.
     """
-    optical, random = OpticalFlow(prefilter_sigma=1.5), np.random.default_rng(1)
+    optical, random = plain_flow(), np.random.default_rng(1)
     rows = []
     for place in range(1, gap):
         sums: list[np.ndarray | float] = [0.0] * 5
@@ -145,6 +157,55 @@ def fitted(xx: np.ndarray, xy: np.ndarray, yy: float, gg: np.ndarray, wanted: fl
     )  # fmt: skip
 
 
+def banded(light: np.ndarray, sector: np.ndarray, gap: int) -> np.ndarray:
+    """(bands, 3): share of the gradient energy; correlation of the left-out frame with fusion by usual and by seen motion."""
+    usual, seeing = plain_flow(), plain_flow(3.0)
+    inside = cv2.erode(sector.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    rows = []
+    for start in range(0, len(light) - gap, gap):
+        target = light[start + gap // 2]
+        if any((target == light[start + gap // 2 + step]).all() for step in (-1, 1)):
+            continue
+        first, second = light[start].astype(np.float32), light[start + gap].astype(np.float32)
+        onwards, back = usual.motion(light[start], light[start + gap]), usual.motion(light[start + gap], light[start])
+        ways = (
+            (-onwards / 4 + back / 4, onwards / 4 - back / 4),
+            tuple(seeing.motion(target, light[place]) for place in (start, start + gap)),
+        )
+        real = in_bands(target.astype(np.float32))
+        energies = [sum(float((each[inside] ** 2).sum()) for each in np.gradient(band)) for band in real]
+        told_ = [in_bands((sampled(first, to0) + sampled(second, to1)) / 2) for to0, to1 in ways]
+        rows.append([
+            (energy / sum(energies), *(float(np.corrcoef(band[inside], each[place][inside])[0, 1]) for each in told_))
+            for place, (band, energy) in enumerate(zip(real, energies, strict=True))
+        ])  # fmt: skip
+    return np.mean(rows, axis=0)
+
+
+def in_bands(picture: np.ndarray) -> list[np.ndarray]:
+    """What a picture has between the sizes of BANDS."""
+    smooth = [picture, *(cv2.GaussianBlur(picture, (0, 0), size) for size in BANDS)]
+    return [fine - coarse for fine, coarse in pairwise(smooth)]
+
+
+def print_bands(folder: Path, only: str, gap: int) -> None:
+    """The table of --bands."""
+    edges = ("0", *(f"{size:g}" for size in BANDS))
+    print(f"{gap} x; by size in pixels: share of gradient energy, correlation with usual motion > with motion seen")
+    gathered = []
+    for name, light, _, sector in loops(folder, only):
+        gathered.append(banded(light, sector, gap))
+        print(f"  {name:36s} " + in_words(edges, gathered[-1]), flush=True)
+    if gathered:
+        print(f"  {'mean':36s} " + in_words(edges, np.mean(gathered, axis=0)))
+
+
+def in_words(edges: Sequence[str], rows: np.ndarray) -> str:
+    """A line of the table."""
+    bands = zip(pairwise(edges), rows, strict=True)
+    return " | ".join(f"{low}-{high}: {row[0]:.2f}, {row[1]:.2f} > {row[2]:.2f}" for (low, high), row in bands)
+
+
 def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,8 +214,12 @@ def main() -> None:
     parser.add_argument("--energy", type=float, default=0.9)
     parser.add_argument("--only", default="", help="loops whose path has this in it")
     parser.add_argument("--seen", action="store_true", help="motion to the left-out frame itself")
+    parser.add_argument("--bands", action="store_true", help="how much is told of each size of structure")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
+    if asked.bands:
+        print_bands(asked.loops, asked.only, asked.gap)
+        return
     print(f"{asked.gap} x, dB over plain DIS (bilinear, sigma 1.5), gradient energy over the left-out frames'")
     gathered = []
     for name, light, times, sector in loops(asked.loops, asked.only):

@@ -91,6 +91,17 @@ def grown(mask: Mask, pixels: int) -> Mask:
     return cv2.dilate(mask.astype(np.uint8), _disc(pixels)).astype(np.bool_)
 
 
+def without_specks(mask: Mask, smallest: int) -> Mask:
+    """The mask without its connected parts of fewer than `smallest` pixels."""
+    if not mask.any():
+        return mask
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    keeps = statistics[:, cv2.CC_STAT_AREA] >= smallest
+    keeps[0] = False
+    kept: Mask = keeps[labels]
+    return kept
+
+
 def find_scene(frames: NDArray[np.uint8], regions: Sequence[Region]) -> Scene | None:
     """The scene of a loop (T, H, W, C), read frame by frame; None when nothing in it moves."""
     chosen = _spread(len(frames), SCENE_FRAMES)

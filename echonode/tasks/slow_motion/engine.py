@@ -55,7 +55,12 @@ def _is_grey(frame: NDArray[np.uint8]) -> bool:
 
 
 class Engine(Protocol):
-    """Works on one pair at a time; what it keeps between pairs saves time alone and never changes a result."""
+    """Works on one pair at a time; what it keeps between pairs saves time alone and never changes a result.
+
+    `wary`: where the flows disagree its pictures are not to be believed, and the nearest acquired frame is shown.
+    """
+
+    wary: bool
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""

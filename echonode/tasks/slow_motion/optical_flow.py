@@ -27,7 +27,6 @@ LEAST_ENERGY: Final = np.float32(1e-3)  # grey levels squared
 MOST_GAIN: Final = np.float32(2.0)
 ACCELERATION: Final = 0.8  # of what is measured: it is the noisier, the less of it there is
 ACCELERATION_SIGMA: Final = 4.0  # pixels
-ITERATIONS: Final = 25  # of the variational refinement: smoothness needs more than the preset's five
 KEPT_FLOWS: Final = 4  # those of a pair and of the one before it
 
 Light = NDArray[np.uint8]
@@ -37,16 +36,26 @@ class OpticalFlow:
     """An Engine. `prefilter_sigma` in pixels smooths the pictures in which motion is looked for, 0 leaves them.
 
     `texture_sigma` in pixels says what is fine texture, 0 leaves the plain mean. `smoothness` weighs how even motion is in
-    the variational refinement: the preset's 20 follows speckle that has changed, which is no motion.
+    the variational refinement, `iterations` how often that is done: OpenCV's preset, 20 and 5, follows speckle that has
+    changed, which is no motion.
     """
 
-    def __init__(self, *, prefilter_sigma: float = 1.5, texture_sigma: float = 0.0, smoothness: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        prefilter_sigma: float = 1.5,
+        texture_sigma: float = 0.0,
+        smoothness: float = 60.0,
+        iterations: int = 25,
+    ) -> None:
         self._sigma = prefilter_sigma
         self._texture_sigma = texture_sigma
         self._known: list[tuple[Light, Light, Field]] = []
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setVariationalRefinementAlpha(smoothness)
-        self._search.setVariationalRefinementIterations(ITERATIONS)
+        self._search.setVariationalRefinementIterations(iterations)
+
+    wary = True
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""

@@ -70,8 +70,8 @@ def network_of(config: Any, *, name: str) -> Refinement:
 class Look:
     """How much of the fine texture is that of the acquired frames, and the gradient energy, of theirs."""
 
-    texture_share: float = 0.3
-    gradient_energy: float = 0.92
+    texture_share: float = 0.5
+    gradient_energy: float = 0.91
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Look:
@@ -84,7 +84,12 @@ class Look:
 
 
 class RefinedFlow:
-    """An Engine. `precision` is that of the network; warps and fusion are always float32."""
+    """An Engine. `precision` is that of the network; warps and fusion are always float32.
+
+    Where flows disagree the network has learned what to expect: its picture is nearer than a neighbour is.
+    """
+
+    wary = False
 
     def __init__(
         self, network: Refinement, *, optical: OpticalFlow, device: torch.device, look: Look | None = None,

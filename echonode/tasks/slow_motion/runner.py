@@ -21,7 +21,7 @@ from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Loop, Result
 from echonode.core.task import Progress
-from echonode.tasks.common.sector import Mask, Scene, coloured, grown, luma
+from echonode.tasks.common.sector import Mask, Scene, coloured, grown, luma, without_specks
 from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
 from echonode.tasks.slow_motion.beats import beats_asked, beats_of, cut_to
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
@@ -32,6 +32,7 @@ from echonode.tasks.slow_motion.schedule import Schedule, schedule
 
 MARGIN: Final = 16  # pixels of the picture around the sector, so that warps find what moves in
 COLOUR_GROWTH: Final = 2  # pixels; traces have soft edges
+SMALLEST_MARK: Final = 20  # pixels; what is coloured and smaller is noise of the compression on bright tissue
 UNEVEN: Final = 0.3  # share by which the time to a neighbouring frame may differ from the pair's own
 EDGE_SIGMA: Final = 1.5  # pixels; the seam between interpolated and copied pixels is soft on the inside
 
@@ -86,7 +87,8 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
 
 class SlowMotionRunner:
     """A Runner. Parameters: `factor` 2 to 16 (4); `beats`, how many whole beats of each loop, 0 for all of it (0);
-    `spool`, a folder where long results are written.
+    `spool`, a folder where long results are written; `scene`, the Scene of the loop that the clip is a part of, where
+    somebody knows it: of few frames not all that moves is seen to move.
     """
 
     def __init__(self, *, engine: Engine, limits: Limits, trustworthiness: Trustworthiness) -> None:
@@ -120,6 +122,8 @@ class SlowMotionRunner:
         scene = judge(clip, limits=self._limits, factor=factor)
         if isinstance(scene, Ineligible):
             return scene
+        known = parameters.get("scene")
+        scene = known if isinstance(known, Scene) else scene
         plan = schedule(clip.times_ms, factor=factor)
         spool = parameters.get("spool")
         frames = _room((plan.count, *clip.frames.shape[1:]), Path(str(spool)) if spool else None)
@@ -156,8 +160,8 @@ class SlowMotionRunner:
         rows, columns = view.box
         for place, (t, picture) in enumerate(zip(times, self._engine.frames(pair, flows, trust, times), strict=True)):
             nearest = room[place][rows, columns]
-            weight = (softened * _trust_at(trust, flows, t))[:, :, None]
-            nearest[...] = as_bytes(_mixed(nearest, picture, weight))
+            weight = softened * _trust_at(trust, flows, t) if self._engine.wary else softened
+            nearest[...] = as_bytes(_mixed(nearest, picture, weight[:, :, None]))
         return False
 
 
@@ -203,7 +207,7 @@ class _View:
         """A frame without what hides it, and where that was; those of the next pairs are kept."""
         if index not in self._kept:
             frame = np.ascontiguousarray(self.frames[index][self.box])
-            hidden = self._overlay | grown(coloured(frame, self._tint), COLOUR_GROWTH)
+            hidden = self._overlay | grown(without_specks(coloured(frame, self._tint), SMALLEST_MARK), COLOUR_GROWTH)
             clean = without(frame, hidden)
             self._kept[index] = _Cut(frame=clean, light=luma(clean), hidden=hidden)
         return self._kept[index]

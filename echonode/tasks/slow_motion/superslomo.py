@@ -117,6 +117,8 @@ def precision_of(config: Mapping[str, Any], device: torch.device) -> torch.dtype
 class SuperSlomo:
     """An Engine. `batch_bytes` bounds the memory that one batch of times may take."""
 
+    wary = True
+
     def __init__(
         self,
         flow_net: UNet,

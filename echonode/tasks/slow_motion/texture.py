@@ -24,6 +24,7 @@ SHARPENED_SIGMA: Final = 1.0
 LEAST_ENERGY: Final = np.float32(1e-3)  # grey levels squared
 MOST_GAIN: Final = np.float32(3.0)  # of texture where it is weaker than that of the acquired frames
 MOST_STRENGTH: Final = 8.0
+CLOSE: Final = 0.005  # to the energy that is wanted
 CORRECTIONS: Final = 3  # clipping to black takes energy away; the strength is found again this often
 
 
@@ -52,38 +53,37 @@ def _texture(first: Luma, second: Luma, t: float) -> Luma:
 
 def gradient_energy(picture: Luma, counts: NDArray[np.bool_]) -> float:
     """Sum of squared central differences inside `counts`, in grey levels a pixel squared."""
-    return _product(picture, picture, counts)
+    rises = _rises(picture, counts)
+    return _dot(rises, rises)
 
 
 def _strengthened(usual: Luma, added: Luma, energy: float, counts: NDArray[np.bool_]) -> Luma:
     """`usual` with as much of `added` as gives it the energy: the positive root of a square equation, and again for what
     is lost below black."""
-    own, both, more = (_product(*pair, counts) for pair in ((usual, usual), (usual, added), (added, added)))
-    wanted, strength = energy, 0.0
-    picture: Luma = usual
+    rises, more_rises = _rises(usual, counts), _rises(added, counts)
+    own, both, more = _dot(rises, rises), _dot(rises, more_rises), _dot(more_rises, more_rises)
+    if more <= 0 or own >= energy:
+        return usual
+    wanted, picture = energy, usual
     for _ in range(CORRECTIONS):
-        if more > 0:
-            root = max(both * both - more * (own - wanted), 0.0)
-            strength = float(np.clip((np.sqrt(root) - both) / more, 0.0, MOST_STRENGTH))
+        root = max(both * both - more * (own - wanted), 0.0)
+        strength = float(np.clip((np.sqrt(root) - both) / more, 0.0, MOST_STRENGTH))
         picture = np.clip(usual + np.float32(strength) * added, 0, 255)
         found = gradient_energy(picture, counts)
-        if found <= 0 or strength in (0.0, MOST_STRENGTH):
+        if found <= 0 or strength >= MOST_STRENGTH or abs(found / energy - 1) < CLOSE:
             break
         wanted *= energy / found
     return picture
 
 
-def _product(one: Luma, other: Luma, counts: NDArray[np.bool_]) -> float:
-    total = 0.0
-    for axis in (0, 1):
-        rise = _rise(one, axis)
-        total += float(np.dot((rise * counts).ravel(), (rise if one is other else _rise(other, axis)).ravel()))
-    return total
+def _rises(picture: Luma, counts: NDArray[np.bool_]) -> tuple[Luma, Luma]:
+    """Central differences in `counts`, in both directions, without those outside."""
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, 1 - axis, axis, ksize=1, scale=0.5)[counts] for axis in (0, 1))
+    return across, down
 
 
-def _rise(picture: Luma, axis: int) -> Luma:
-    found: Luma = cv2.Sobel(picture, cv2.CV_32F, 1 - axis, axis, ksize=1, scale=0.5)
-    return found
+def _dot(one: tuple[Luma, Luma], other: tuple[Luma, Luma]) -> float:
+    return sum(float(np.dot(first, second)) for first, second in zip(one, other, strict=True))
 
 
 def _fine(picture: Luma, sigma: float) -> Luma:

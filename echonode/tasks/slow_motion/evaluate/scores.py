@@ -72,10 +72,14 @@ def references(held: HeldOut, scene: Scene, *, sigmas: Sequence[float], seen: Se
 def of_model(
     held: HeldOut, scene: Scene, runner: Runner, *, name: str, seen: Seen = nothing_seen
 ) -> Score | Ineligible:
-    """What the product's own runner makes of the sparse clip, with its true times; or why it refuses it."""
+    """What the product's own runner makes of the sparse clip, with its true times; or why it refuses it.
+
+    It is told where the sector of the whole loop is: of the few frames that are kept not all that moves is seen to move.
+    """
     factor = held.dense_factor()
     start = time.perf_counter()
-    ((result,),) = runner.run([held.sparse()], [{"factor": factor}], lambda done, total: None)
+    asked = {"factor": factor, "scene": scene}
+    ((result,),) = runner.run([held.sparse()], [asked], lambda done, total: None)
     took = time.perf_counter() - start
     if isinstance(result, Ineligible):
         return result

@@ -36,8 +36,9 @@ from echonode.training.sources import dataset_of
 from echonode.training.table import Table
 
 SAMPLES_FILE = "samples.npz"
-LEAST_ERROR = 2e-5  # mean square in 0 to 1: below it a crop is as good as still
-WARM_UP = 50
+LEAST_ERROR = 1e-4  # mean square in 0 to 1: below it a crop is as good as still
+MOST_ERROR = 4.0  # times that of classical flow: a crop that is much worse counts no more than this
+WARM_UP = 200
 LAST_RATE = 0.02  # of the first
 WORDS: Final = {
     "What is interpolated": [
@@ -112,7 +113,7 @@ def fit(
         _begin_from(network, arguments)
     network = network.to(run.device).to(memory_format=torch.channels_last)
     average = MovingAverage(network, decay=options.decay)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, run.total))
     scaler = run.scaler()
     parts: dict[str, Any] = {
@@ -147,7 +148,7 @@ def fit(
         model.train()
         lights, flows, counts, times, wanted = (part.to(run.device) for part in crops)
         errors = _errors(model, lights, flows, counts, times, run)
-        loss = (errors.found / (wanted + LEAST_ERROR)).mean()
+        loss = MOST_ERROR * torch.tanh(errors.found / (wanted + LEAST_ERROR) / MOST_ERROR).mean()
         optimiser.zero_grad()
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(optimiser)
@@ -302,7 +303,7 @@ def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
         "architecture": {"refinement": ARCHITECTURE},
         "config": {
             "width": options.width, "deep": options.deep, "fine": options.fine, "blocks": options.blocks,
-            "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS, "texture_share": 0.3, "gradient_energy": 0.92,
+            "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS, "texture_share": 0.5, "precision": "auto", "gradient_energy": 0.91,
             "disagreement_pixels": 3.0, "repeat_fraction": 0.35, "colour_fraction": 0.004,
         },
         "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},

@@ -13,14 +13,16 @@ from PIL import Image
 
 from echonode.core.clip import Clip
 from echonode.core.errors import BadInput
+from echonode.core.results import Loop
 from echonode.registry.catalogue import Catalogue
 from echonode.tasks.common.sector import luma
 from echonode.tasks.slow_motion.agreement import agreement
+from echonode.tasks.slow_motion.eligibility import Limits
 from echonode.tasks.slow_motion.engine import Pair
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.refined_flow import RefinedFlow
 from echonode.tasks.slow_motion.refinement import Flows4, Refinement
-from echonode.tasks.slow_motion.runner import open_runner
+from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
 from echonode.tasks.slow_motion.texture import gradient_energy, restored
 from echonode.tasks.slow_motion.train import main
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
@@ -158,6 +160,22 @@ def test_what_speeds_up_is_met_where_it_is() -> None:
         missed, usual = (abs(float(each[0, 0].mean()) - true) for each in (moved, straight))
         assert usual == pytest.approx(0.5, abs=1e-4)
         assert missed < 0.15
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_grey_loop_in_three_channels_comes_out_as_in_one(learned: bool) -> None:
+    mono = moving_clip()
+    three = Clip(frames=np.repeat(mono.frames, 3, axis=3), times_ms=mono.times_ms)
+    found = []
+    for clip in (mono, three):
+        optical = OpticalFlow(texture_sigma=1.5)
+        engine = RefinedFlow(small_network(), optical=optical, device=torch.device("cpu")) if learned else optical
+        runner = SlowMotionRunner(engine=engine, limits=Limits(), trustworthiness=Trustworthiness())
+        ((loop,),) = runner.run([clip], [{"factor": 3}], lambda done, total: None)
+        assert isinstance(loop, Loop), loop
+        found.append(loop.frames)
+    assert np.ptp(found[1], axis=3).max() == 0
+    assert (found[0][..., 0] == found[1][..., 0]).all()
 
 
 def grain(seed: int) -> np.ndarray:
