@@ -133,8 +133,7 @@ def _accelerated(onwards: Field, back: Field | None) -> Field:
     """The acceleration (H, W, 2), in pixels by interval squared, of what moves by two flows; zero where one is missing."""
     if back is None:
         return np.zeros_like(onwards)
-    smooth: Field = cv2.GaussianBlur(onwards + back, (0, 0), ACCELERATION_SIGMA)
-    return smooth
+    return cv2.GaussianBlur(onwards + back, (0, 0), ACCELERATION_SIGMA).astype(np.float32, copy=False)
 
 
 def _deep(picture: NDArray[np.float32]) -> Pixels:

@@ -23,7 +23,7 @@ from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, pictures
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.superslomo import precision_of
-from echonode.tasks.slow_motion.texture import gradient_energy, restored
+from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
 
 SMALLEST: Final = 2 * MULTIPLE
 
@@ -68,8 +68,10 @@ def network_of(config: Any, *, name: str) -> Refinement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """How much of the fine texture is that of the acquired frames, and the gradient energy, of theirs."""
+    """How much may be added, of what two frames differ by; how much of the fine texture is that of the acquired frames; and
+    the gradient energy, of theirs."""
 
+    most_added: float = 0.5
     texture_share: float = 0.5
     gradient_energy: float = 0.91
 
@@ -78,6 +80,7 @@ class Look:
         """The values of a package's [config]."""
         usual = cls()
         return cls(
+            most_added=float(config.get("most_added", usual.most_added)),
             texture_share=float(config.get("texture_share", usual.texture_share)),
             gradient_energy=float(config.get("gradient_energy", usual.gradient_energy)),
         )
@@ -148,13 +151,15 @@ class RefinedFlow:
         """The picture whose luma is `expected` with the texture of both frames; colours are those of both frames."""
         first, second = (sampled(each, flow, sharp=True) for each, flow in zip(shown, towards, strict=True))
         grey = first.ndim == 2
-        lights = (first, second) if grey else [np.ascontiguousarray(each.mean(axis=2)) for each in (first, second)]
+        light0, light1 = (each if grey else np.ascontiguousarray(each.mean(axis=2)) for each in (first, second))
+        expected = bounded(expected, light0, light1, t, most=self._look.most_added)
         share = self._look.texture_share
-        light = restored(expected, *lights, t, share=share, energy=energy, counts=pair.open_pixels)
+        light = restored(expected, light0, light1, t, share=share, energy=energy, counts=pair.open_pixels)
         if grey:
             return light[:, :, None]
         mean: Pixels = first + np.float32(t) * (second - first)
-        return mean + (light - mean.mean(axis=2))[:, :, None]
+        mean += (light - mean.mean(axis=2))[:, :, None]
+        return mean
 
     def _tensor(self, planes: NDArray[np.float32]) -> torch.Tensor:
         """Planes (C, H, W) as (1, C, H, W), the border repeated up to a multiple that the network takes."""

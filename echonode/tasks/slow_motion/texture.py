@@ -21,11 +21,23 @@ Luma = NDArray[np.float32]
 
 TEXTURE_SIGMA: Final = 1.5  # pixels; what is finer is texture
 SHARPENED_SIGMA: Final = 1.0
+BOUND_SIGMA: Final = 2.0
 LEAST_ENERGY: Final = np.float32(1e-3)  # grey levels squared
 MOST_GAIN: Final = np.float32(3.0)  # of texture where it is weaker than that of the acquired frames
 MOST_STRENGTH: Final = 8.0
 CLOSE: Final = 0.005  # to the energy that is wanted
 CORRECTIONS: Final = 3  # clipping to black takes energy away; the strength is found again this often
+
+
+def bounded(expected: Luma, first: Luma, second: Luma, t: float, *, most: float) -> Luma:
+    """`expected`, but no further from the mean of two acquired pictures at t than `most` times what they differ by there.
+
+    Where both tell the same there is nothing to correct, whatever a network that has not seen such a loop says.
+    """
+    mean = first + np.float32(t) * (second - first)
+    room = np.float32(most) * cv2.GaussianBlur(np.abs(first - second), (0, 0), BOUND_SIGMA)
+    found: Luma = mean + np.clip(expected - mean, -room, room)
+    return found
 
 
 def restored(
@@ -79,7 +91,7 @@ def _strengthened(usual: Luma, added: Luma, energy: float, counts: NDArray[np.bo
 def _rises(picture: Luma, counts: NDArray[np.bool_]) -> tuple[Luma, Luma]:
     """Central differences in `counts`, in both directions, without those outside."""
     across, down = (cv2.Sobel(picture, cv2.CV_32F, 1 - axis, axis, ksize=1, scale=0.5)[counts] for axis in (0, 1))
-    return across, down
+    return across.astype(np.float32, copy=False), down.astype(np.float32, copy=False)
 
 
 def _dot(one: tuple[Luma, Luma], other: tuple[Luma, Luma]) -> float:
@@ -92,5 +104,4 @@ def _fine(picture: Luma, sigma: float) -> Luma:
 
 
 def _energy(texture: Luma, sigma: float) -> Luma:
-    found: Luma = cv2.GaussianBlur(texture * texture, (0, 0), 2 * sigma)
-    return found
+    return cv2.GaussianBlur(texture * texture, (0, 0), 2 * sigma).astype(np.float32, copy=False)

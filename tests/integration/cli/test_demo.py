@@ -28,7 +28,7 @@ def run_demo(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_loop_comes_back_into_the_same_study(tmp_path: Path) -> None:
     done = run_demo("--factor", "2", "--keep", folder=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    for word in ("slow-motion -> optical-flow", "came back", "the same study", "in all"):
+    for word in ("slow-motion -> refined-flow", "came back", "the same study", "in all"):
         assert word in done.stdout
     source = pydicom.dcmread(example_loop(), stop_before_pixels=True)
     received = pydicom.dcmread(tmp_path / "demo" / "slow-motion.dcm", stop_before_pixels=True)

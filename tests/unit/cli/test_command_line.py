@@ -73,7 +73,7 @@ def test_a_sound_configuration_is_described(config: Path, capsys: pytest.Capture
     assert execute(["serve", "--check", "--config", str(config)]) == 0
     out = capsys.readouterr().out
     assert "ECHONODE on 127.0.0.1:11112" in out
-    assert "slow-motion: optical-flow" in out
+    assert "slow-motion: refined-flow" in out
 
 
 BAD = [

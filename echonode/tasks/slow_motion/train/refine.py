@@ -303,7 +303,8 @@ def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
         "architecture": {"refinement": ARCHITECTURE},
         "config": {
             "width": options.width, "deep": options.deep, "fine": options.fine, "blocks": options.blocks,
-            "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS, "texture_share": 0.5, "precision": "auto", "gradient_energy": 0.91,
+            "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS,
+            "most_added": 0.5, "texture_share": 0.5, "precision": "auto", "gradient_energy": 0.91,
             "disagreement_pixels": 3.0, "repeat_fraction": 0.35, "colour_fraction": 0.004,
         },
         "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},

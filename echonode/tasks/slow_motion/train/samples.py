@@ -139,8 +139,9 @@ def joined(parts: Sequence[Samples]) -> Samples:
 
 def augmented(
     samples: Samples, index: int, *, crop: int, chance: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], np.float32]:
-    """One sample for the network: lights (5, C, C) in 0 to 1, flows (8, C, C), what counts (1, C, C), time.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], np.float32, np.float32]:
+    """One sample for the network: lights (5, C, C) in 0 to 1, flows (8, C, C), what counts (1, C, C), time, and the squared
+    error of plain classical flow on the whole picture.
 
     Cut, reversed in time, flipped and turned by chance; the flows are turned with the picture.
     """
@@ -164,7 +165,7 @@ def augmented(
     lights = lights * bright
     return (
         np.ascontiguousarray(lights), np.ascontiguousarray(flows), np.ascontiguousarray(counts[None]).astype(np.float32),
-        time, samples.errors[index] * bright**2,
+        np.float32(time), np.float32(samples.errors[index] * bright**2),
     )  # fmt: skip
 
 

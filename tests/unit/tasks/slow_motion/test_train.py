@@ -23,7 +23,7 @@ from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.refined_flow import RefinedFlow
 from echonode.tasks.slow_motion.refinement import Flows4, Refinement
 from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
-from echonode.tasks.slow_motion.texture import gradient_energy, restored
+from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
 from echonode.tasks.slow_motion.train import main
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
 from echonode.tasks.slow_motion.train.samples import AFTER, BEFORE, FIRST, SECOND, Samples, augmented, draw
@@ -196,6 +196,15 @@ def test_a_soft_picture_gets_the_sharpness_that_is_asked_and_keeps_its_structure
         found = restored(soft, first, second, 0.5, share=share, energy=asked * acquired, counts=everywhere)
         assert gradient_energy(found, everywhere) == pytest.approx(asked * acquired, rel=0.03)
         assert np.abs(cv2.GaussianBlur(found - soft, (0, 0), 4.0)).mean() < 1.0
+
+
+def test_a_network_that_is_wrong_draws_nothing_where_both_frames_agree() -> None:
+    first = grain(1)
+    second = first.copy()
+    second[40:56, 40:56] += 80
+    found = bounded(first + 50, first, second, 0.5, most=0.5)
+    assert np.abs(found - first)[:24].max() < 1e-3
+    assert (found - first)[46:50, 46:50].min() > 40
 
 
 def test_pictures_without_texture_stay_as_they_are() -> None:
