@@ -1,4 +1,4 @@
-"""The engine that ships with weights: dense inverse search flow, corrected by a small network that sees four frames.
+"""The engine that ships with weights: dense inverse search flow, and a small network that sees four frames.
 
 The network says what is expected there (refinement.py); then the picture is given the sharpness of its loop (texture.py).
 """

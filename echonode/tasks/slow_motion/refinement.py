@@ -1,10 +1,9 @@
-"""A small network that corrects classical flow and what is fused from it, seen from four frames, at any time between.
+"""A small network that says what is expected between two frames, seen from four of them, at any time.
 
-Dense inverse search does the large part of the work; the network looks at the two frames and at those before and after
-them, all brought to time t by that flow, and gives a correction of both flows and a soft correction of the picture. The
-fine texture of the picture is that of the acquired frames: the correction of the picture has half the resolution, so
-that it can move light and edges but neither draw nor erase speckle. Four frames for acceleration: Xu et al., "Quadratic
-Video Interpolation", NeurIPS 2019; correction of a flow by what it warps: Jiang et al., "Super SloMo", CVPR 2018.
+Dense inverse search does the large part of the work: the two frames and those before and after them are brought to time t
+by its flow and by how the motion speeds up. The network looks at all of them and says what to add to the two that are
+fused. Four frames for acceleration: Xu et al., "Quadratic Video Interpolation", NeurIPS 2019; a picture that is fused from
+two warped ones: Jiang et al., "Super SloMo", CVPR 2018.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ WARM_UP = 200
 LAST_RATE = 0.02  # of the first
 WORDS: Final = {
     "What is interpolated": [
-        "Where structures are and how bright comes from the network, which sees four acquired frames brought there by "
-        "classical flow and by how it speeds up. Texture finer than a few pixels is that of the two acquired frames around, "
-        "brought there by the corrected flow and made as strong as it takes for the picture to be as sharp as they are. "
-        "Acquired frames pass bit for bit."
+        "Two acquired frames and those before and after them are brought there by classical flow and by how motion speeds "
+        "up; the network says what to add to the two that are fused, at most a share of what they differ by. Some of the "
+        "fine texture is put back as it is in the acquired frames, and the picture is sharpened until it is nearly as sharp "
+        "as they are. Acquired frames pass bit for bit."
     ]
 }
 UNNAMED: Final = "this network"
