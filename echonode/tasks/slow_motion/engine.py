@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from echonode.tasks.slow_motion.agreement import Agreement, Field
 
 Pixels = NDArray[np.float32]
+
+ACCELERATION: Final = 0.8  # of what is measured: it is the noisier, the less of it there is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
-from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, flows_at, pictures
+from echonode.tasks.slow_motion.engine import ACCELERATION, Flows, Pair, Pixels, flows_at, pictures
+from echonode.tasks.slow_motion.texture import raised
 
 LEAST_WEIGHT: Final = np.float32(1e-3)
-LEAST_ENERGY: Final = np.float32(1e-3)  # grey levels squared
 MOST_GAIN: Final = np.float32(2.0)
-ACCELERATION: Final = 0.8  # of what is measured: it is the noisier, the less of it there is
 ACCELERATION_SIGMA: Final = 4.0  # pixels
+SMOOTHNESS: Final = 60.0
 KEPT_FLOWS: Final = 4  # those of a pair and of the one before it
 
 Light = NDArray[np.uint8]
@@ -40,12 +40,14 @@ class OpticalFlow:
     changed, which is no motion.
     """
 
+    wary = True
+
     def __init__(
         self,
         *,
         prefilter_sigma: float = 1.5,
         texture_sigma: float = 0.0,
-        smoothness: float = 60.0,
+        smoothness: float = SMOOTHNESS,
         iterations: int = 25,
     ) -> None:
         self._sigma = prefilter_sigma
@@ -54,8 +56,6 @@ class OpticalFlow:
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setVariationalRefinementAlpha(smoothness)
         self._search.setVariationalRefinementIterations(iterations)
-
-    wary = True
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""
@@ -105,19 +105,10 @@ class OpticalFlow:
         self, warped0: Pixels, warped1: Pixels, mean: Pixels, share: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """What the mean lacks of the fine texture's energy, float32 (H, W, 1): luma, so that no colour appears."""
-        fine0, fine1, fine = (self._fine(picture.mean(axis=2)) for picture in (warped0, warped1, mean))
-        energy0, energy1, energy = (self._energy(texture) for texture in (fine0, fine1, fine))
-        wanted = energy0 + share * (energy1 - energy0)
-        gain = np.sqrt((wanted + LEAST_ENERGY) / (energy + LEAST_ENERGY))
-        lost: NDArray[np.float32] = (np.clip(gain, 1, MOST_GAIN) - 1) * fine
+        light0, light1, light = (picture.mean(axis=2) for picture in (warped0, warped1, mean))
+        fine, gain = raised(light0, light1, light, share, sigma=self._texture_sigma, most=MOST_GAIN)
+        lost: NDArray[np.float32] = (gain - 1) * fine
         return lost[:, :, None]
-
-    def _fine(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
-        fine: NDArray[np.float32] = light - cv2.GaussianBlur(light, (0, 0), self._texture_sigma)
-        return fine
-
-    def _energy(self, texture: NDArray[np.float32]) -> NDArray[np.float32]:
-        return cv2.GaussianBlur(texture * texture, (0, 0), 2 * self._texture_sigma).astype(np.float32, copy=False)
 
     def _smooth(self, light: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._sigma <= 0:

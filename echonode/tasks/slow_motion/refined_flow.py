@@ -20,7 +20,7 @@ from echonode.tasks.common.checkpoint import load_weights
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
 from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, pictures
-from echonode.tasks.slow_motion.optical_flow import OpticalFlow
+from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.superslomo import precision_of
 from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
@@ -45,7 +45,7 @@ def open_refined_flow(package: Package, *, device: str, threads: int) -> Refined
         network.float().eval().requires_grad_(False).to(place).to(memory_format=torch.channels_last),
         optical=OpticalFlow(
             prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)),
-            smoothness=float(package.config.get("smoothness", 60.0)),
+            smoothness=float(package.config.get("smoothness", SMOOTHNESS)),
         ),
         look=Look.of(package.config),
         device=place,
@@ -105,7 +105,7 @@ class RefinedFlow:
         self._precision = precision
 
     def flows(self, pair: Pair) -> Flows:
-        """The motion between the two frames, uncorrected."""
+        """The motion between the two frames, as classical flow finds it."""
         return self._optical.flows(pair)
 
     def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:

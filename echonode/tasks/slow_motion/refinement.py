@@ -16,13 +16,13 @@ import torch.nn.functional as functional
 from torch import nn
 
 from echonode.tasks.common.warp import warp
+from echonode.tasks.slow_motion.engine import ACCELERATION
 from echonode.tasks.slow_motion.synthesis import flows_at
 
 ARCHITECTURE: Final = "flow-refinement"
 MULTIPLE: Final = 8  # pixels: the coarsest level has an eighth of the resolution
 LIGHT: Final = 0.2  # about the mean of an echo; pictures reach the network around zero
 FLOW_SCALE: Final = 0.1
-ACCELERATION: Final = 0.8  # of what is measured: it is the noisier, the less of it there is
 HANDED: Final = 32  # channels handed from a quarter of the resolution to half of it
 
 

@@ -26,7 +26,7 @@ from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sa
 from echonode.tasks.slow_motion.beats import beats_asked, beats_of, cut_to
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
 from echonode.tasks.slow_motion.engine import Engine, Flows, Pair, Pixels, flows_at
-from echonode.tasks.slow_motion.optical_flow import OpticalFlow
+from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.prepare import as_bytes, without
 from echonode.tasks.slow_motion.schedule import Schedule, schedule
 
@@ -66,7 +66,7 @@ def open_runner(package: Package, device: str, threads: int) -> SlowMotionRunner
         engine: Engine = OpticalFlow(
             prefilter_sigma=float(package.config.get("prefilter_sigma", 1.5)),
             texture_sigma=float(package.config.get("texture_sigma", 0.0)),
-            smoothness=float(package.config.get("smoothness", 60.0)),
+            smoothness=float(package.config.get("smoothness", SMOOTHNESS)),
         )
     elif package.architecture.get("flow") == "superslomo-flow":
         from echonode.tasks.slow_motion.superslomo import open_superslomo

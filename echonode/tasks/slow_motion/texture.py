@@ -55,12 +55,22 @@ def restored(
 def _texture(first: Luma, second: Luma, t: float) -> Luma:
     """The fine texture of both pictures at t, made as strong as it is in them: where both tell different things, their mean
     has less of it than either."""
-    mean = first + np.float32(t) * (second - first)
-    fine0, fine1, fine = (_fine(picture, TEXTURE_SIGMA) for picture in (first, second, mean))
-    there0, there1, there = (_energy(texture, TEXTURE_SIGMA) for texture in (fine0, fine1, fine))
-    wanted = there0 + np.float32(t) * (there1 - there0)
-    found: Luma = fine * np.clip(np.sqrt((wanted + LEAST_ENERGY) / (there + LEAST_ENERGY)), 1, MOST_GAIN)
+    share = np.float32(t)
+    mean = first + share * (second - first)
+    fine, gain = raised(first, second, mean, share, sigma=TEXTURE_SIGMA, most=MOST_GAIN)
+    found: Luma = fine * gain
     return found
+
+
+def raised(
+    first: Luma, second: Luma, mean: Luma, share: Luma | np.float32, *, sigma: float, most: np.float32
+) -> tuple[Luma, Luma]:
+    """The texture of `mean` finer than `sigma` pixels, and how much stronger (1 to `most`) it must be to have the energy that
+    both pictures have there, of which the second has its `share`."""
+    fine0, fine1, fine = (_fine(picture, sigma) for picture in (first, second, mean))
+    there0, there1, there = (_energy(texture, sigma) for texture in (fine0, fine1, fine))
+    wanted = there0 + share * (there1 - there0)
+    return fine, np.clip(np.sqrt((wanted + LEAST_ENERGY) / (there + LEAST_ENERGY)), 1, most)
 
 
 def gradient_energy(picture: Luma, counts: NDArray[np.bool_]) -> float:

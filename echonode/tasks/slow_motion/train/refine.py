@@ -1,8 +1,8 @@
 """The sound recipe: the refinement network on real and simulated loops, for frames that were left out.
 
 The loss is squared error, taken relative to that of plain classical flow on the whole picture that a crop is of, so that
-every loop and every frame counts alike. It blurs: what cannot be known is averaged away. So only structures are taken from
-the network where it is used, and texture from the acquired frames (texture.py).
+every loop and every frame counts alike. It blurs: what cannot be known is averaged away. So the picture gets the
+sharpness of its loop back where the network is used (texture.py).
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from safetensors.torch import load_file
 
 from echonode.core.errors import BadInput
 from echonode.tasks.common.warp import warp
+from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS
+from echonode.tasks.slow_motion.refined_flow import Look
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.synthesis import flows_at
 from echonode.tasks.slow_motion.train.folds import LEAVE_ONE_OUT, Folds
 from echonode.tasks.slow_motion.train.loops import layout, loops_of
-from echonode.tasks.slow_motion.train.samples import PREFILTER, SMOOTHNESS, Samples, augmented, draw, joined
+from echonode.tasks.slow_motion.train.samples import PREFILTER, Samples, augmented, draw, joined
 from echonode.training.arguments import TrainingArguments, TrainingResult
 from echonode.training.batches import batches, in_turn
 from echonode.training.dataset import DatasetManifest, Split
@@ -297,6 +299,7 @@ def _begin_from(network: Refinement, arguments: TrainingArguments) -> None:
 
 
 def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
+    look = Look()
     return {
         "task": "slow_motion", "title": "Slow motion by refined optical flow", "trained_on": data.learned_from,
         "preparation": "clinical", "evaluated": ["clinical"],
@@ -304,7 +307,8 @@ def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
         "config": {
             "width": options.width, "deep": options.deep, "fine": options.fine, "blocks": options.blocks,
             "prefilter_sigma": PREFILTER, "smoothness": SMOOTHNESS,
-            "most_added": 0.5, "texture_share": 0.5, "precision": "auto", "gradient_energy": 0.91,
+            "most_added": look.most_added, "texture_share": look.texture_share, "precision": "auto",
+            "gradient_energy": look.gradient_energy,
             "disagreement_pixels": 3.0, "repeat_fraction": 0.35, "colour_fraction": 0.004,
         },
         "input": {"modes": ["2d", "unknown"], "frames_min": 2, "frame_gap_ms_max": 45.0, "colour": False},

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from echonode.core.errors import BadInput
 from echonode.tasks.slow_motion.agreement import sampled
 from echonode.tasks.slow_motion.engine import Flows, flows_at
-from echonode.tasks.slow_motion.optical_flow import OpticalFlow
+from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
 from echonode.training.order import sample_generator
 
@@ -33,7 +33,6 @@ GAMMAS: Final = 0.35
 LEAST_COUNTING: Final = 0.45  # of a crop's pixels
 TRIES: Final = 20
 PREFILTER: Final = 1.5
-SMOOTHNESS: Final = 60.0
 BEFORE, FIRST, SECOND, AFTER, TARGET = range(5)
 IN_REVERSE: Final = [2, 3, 0, 1, 6, 7, 4, 5]  # channels of flows when time runs backwards
 TURNED: Final = [1, 0, 3, 2, 5, 4, 7, 6]
