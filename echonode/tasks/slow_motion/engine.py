@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,19 @@ class Flows:
     backward: Field
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trial:
+    """A frame of the loop that is known: its luma `truth` uint8 (H, W) at `t` between the frames of the pair beside it.
+
+    `looked_at` bool (H, W) is where neither it nor the pair is hidden.
+    """
+
+    pair: Pair
+    t: float
+    truth: NDArray[np.uint8]
+    looked_at: NDArray[np.bool_]
+
+
 def pictures(pair: Pair) -> tuple[Pixels, Pixels]:
     """Both frames as float32 (H, W, C); of frames that are grey one channel, which is a third of the work."""
     frames = (pair.frame0, pair.frame1)
@@ -60,9 +73,18 @@ class Engine(Protocol):
     """Works on one pair at a time; what it keeps between pairs saves time alone and never changes a result.
 
     `wary`: where the flows disagree its pictures are not to be believed, and the nearest acquired frame is shown.
+    `remarks`: how it was suited to the loop, in words for those who read the object.
     """
 
-    wary: bool
+    @property
+    def wary(self) -> bool: ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+    def suited(self, trials: Iterable[Trial]) -> Self:
+        """The engine for one loop, told by frames of it that are known; itself where it has nothing to learn from them."""
+        ...
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""

@@ -12,15 +12,15 @@ show is made as strong as it was. It costs 0.1 to 0.6 dB against held-out frames
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
-from echonode.tasks.slow_motion.engine import ACCELERATION, Flows, Pair, Pixels, flows_at, pictures
+from echonode.tasks.slow_motion.engine import ACCELERATION, Flows, Pair, Pixels, Trial, flows_at, pictures
 from echonode.tasks.slow_motion.texture import raised
 
 LEAST_WEIGHT: Final = np.float32(1e-3)
@@ -41,6 +41,7 @@ class OpticalFlow:
     """
 
     wary = True
+    remarks: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -56,6 +57,10 @@ class OpticalFlow:
         self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setVariationalRefinementAlpha(smoothness)
         self._search.setVariationalRefinementIterations(iterations)
+
+    def suited(self, trials: Iterable[Trial]) -> Self:
+        """Itself: nothing in it is learned from a loop."""
+        return self
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""
@@ -121,8 +126,9 @@ class OpticalFlow:
 
 
 def _accelerated(onwards: Field, back: Field | None) -> Field:
-    """The acceleration (H, W, 2), in pixels by interval squared, of what moves by two flows; zero where one is missing."""
-    if back is None:
+    """The acceleration (H, W, 2), in pixels by interval squared, of what moves by two flows; zero where one is missing, or
+    is that to a repeated frame."""
+    if back is None or not back.any():
         return np.zeros_like(onwards)
     return cv2.GaussianBlur(onwards + back, (0, 0), ACCELERATION_SIGMA).astype(np.float32, copy=False)
 

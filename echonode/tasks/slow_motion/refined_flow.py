@@ -1,11 +1,12 @@
 """The engine that ships with weights: dense inverse search flow, and a small network that sees four frames.
 
-The network says what is expected there (refinement.py); then the picture is given the sharpness of its loop (texture.py).
+The network says what is expected there (refinement.py), as far as the loop's own frames bear it out; then the picture is
+given the sharpness of its loop (texture.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,13 +20,14 @@ from echonode.core.package import Package
 from echonode.tasks.common.checkpoint import load_weights
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.slow_motion.agreement import Agreement, Field, sampled
-from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, pictures
+from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, Trial, pictures
 from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.superslomo import precision_of
 from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
 
 SMALLEST: Final = 2 * MULTIPLE
+MOSTLY: Final = 0.95  # of what the network adds: not worth a remark
 
 
 def open_refined_flow(package: Package, *, device: str, threads: int) -> RefinedFlow:
@@ -89,20 +91,49 @@ class Look:
 class RefinedFlow:
     """An Engine. `precision` is that of the network; warps and fusion are always float32.
 
-    Where flows disagree the network has learned what to expect: its picture is nearer than a neighbour is.
+    `share` (0 to 1) of what the network adds is used. Where flows disagree the network has learned what to expect: its
+    picture is nearer than a neighbour is, on loops that bear it out.
     """
-
-    wary = False
 
     def __init__(
         self, network: Refinement, *, optical: OpticalFlow, device: torch.device, look: Look | None = None,
-        precision: torch.dtype = torch.float32,
+        precision: torch.dtype = torch.float32, share: float = 1.0,
     ) -> None:  # fmt: skip
         self._network = network
         self._optical = optical
         self._look = look or Look()
         self._device = device
         self._precision = precision
+        self._share = share
+
+    @property
+    def wary(self) -> bool:
+        """Whether most of what the network adds is left out: then a neighbour is the better guess where flows disagree."""
+        return self._share < 0.5
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How much of what the network adds is used, where that is not all of it."""
+        if self._share > MOSTLY:
+            return ()
+        return (f"{self._share:.0%} of what the network adds is used: this loop's own frames bear no more of it out",)
+
+    def suited(self, trials: Iterable[Trial]) -> RefinedFlow:
+        """The engine with the share of what the network adds that comes nearest to frames of the loop that are known.
+
+        Squared error falls by it as in a regression through zero; from 0 to 1. All of it where no frame can be asked.
+        """
+        borne_out, added = 0.0, 0.0
+        for trial in trials:
+            (found,) = self._corrections(trial.pair, self.flows(trial.pair), [trial.t])
+            lit = found.light[trial.looked_at]
+            borne_out += float(np.dot(lit, (trial.truth - found.fused)[trial.looked_at]))
+            added += float(np.dot(lit, lit))
+        share = float(np.clip(borne_out / added, 0.0, 1.0)) if added > 0 else 1.0
+        return RefinedFlow(
+            self._network, optical=self._optical, look=self._look, device=self._device, precision=self._precision,
+            share=share,
+        )  # fmt: skip
 
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames, as classical flow finds it."""
@@ -110,6 +141,15 @@ class RefinedFlow:
 
     def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:
         """For each time in (0, 1), in order, the picture float32 (H, W, C or 1) on the scale of 0 to 255."""
+        energies = [gradient_energy(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
+        shown = pictures(pair)
+        for t, found in zip(times, self._corrections(pair, flows, times), strict=True):
+            expected = found.fused + np.float32(self._share) * found.light
+            wanted = self._look.gradient_energy * (energies[0] + t * (energies[1] - energies[0]))
+            yield self._fused(pair, shown, (found.to0, found.to1), expected, t, wanted)
+
+    def _corrections(self, pair: Pair, flows: Flows, times: Sequence[float]) -> Iterator[_Correction]:
+        """What the network says at each of the times."""
         height, width = pair.luma0.shape
         around = [np.zeros_like(flows.forward) if each is None else each for each in self._optical.around(pair)]
         lights = (
@@ -123,8 +163,6 @@ class RefinedFlow:
             before=self._tensor(around[0].transpose(2, 0, 1)),
             after=self._tensor(around[1].transpose(2, 0, 1)),
         )
-        energies = [gradient_energy(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
-        shown = pictures(pair)
         for t in times:
             moment = torch.tensor([t], dtype=torch.float32, device=self._device)
             with (
@@ -132,12 +170,11 @@ class RefinedFlow:
                 torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == torch.bfloat16),
             ):
                 found = self._network(frames, known, moment)
-            to0, to1, expected = (
+            to0, to1, fused, light = (
                 np.ascontiguousarray(each[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy())
-                for each in (found.to0, found.to1, 255 * (found.fused + found.light))
+                for each in (found.to0, found.to1, 255 * found.fused, 255 * found.light)
             )
-            wanted = self._look.gradient_energy * (energies[0] + t * (energies[1] - energies[0]))
-            yield self._fused(pair, shown, (to0, to1), expected[:, :, 0], t, wanted)
+            yield _Correction(to0=to0, to1=to1, fused=fused[:, :, 0], light=light[:, :, 0])
 
     def _fused(
         self,
@@ -167,3 +204,13 @@ class RefinedFlow:
         wanted = [max(SMALLEST, -(-size // MULTIPLE) * MULTIPLE) for size in (height, width)]
         tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self._device)
         return functional.pad(tensor, (0, wanted[1] - width, 0, wanted[0] - height), mode="replicate")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Correction:
+    """A network's Correction of one time as arrays: flows (H, W, 2) in pixels, pictures (H, W) in grey levels."""
+
+    to0: Field
+    to1: Field
+    fused: Field
+    light: Field

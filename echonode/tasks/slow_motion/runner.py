@@ -21,19 +21,16 @@ from echonode.core.errors import PackageInvalid
 from echonode.core.package import Package
 from echonode.core.results import Ineligible, Loop, Result
 from echonode.core.task import Progress
-from echonode.tasks.common.sector import Mask, Scene, coloured, grown, luma, without_specks
+from echonode.tasks.common.sector import Mask, Scene
 from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
 from echonode.tasks.slow_motion.beats import beats_asked, beats_of, cut_to
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
-from echonode.tasks.slow_motion.engine import Engine, Flows, Pair, Pixels, flows_at
+from echonode.tasks.slow_motion.engine import Engine, Flows, Pixels, flows_at
 from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
-from echonode.tasks.slow_motion.prepare import as_bytes, without
+from echonode.tasks.slow_motion.prepare import as_bytes
 from echonode.tasks.slow_motion.schedule import Schedule, schedule
+from echonode.tasks.slow_motion.sector_frames import SectorFrames
 
-MARGIN: Final = 16  # pixels of the picture around the sector, so that warps find what moves in
-COLOUR_GROWTH: Final = 2  # pixels; traces have soft edges
-SMALLEST_MARK: Final = 20  # pixels; what is coloured and smaller is noise of the compression on bright tissue
-UNEVEN: Final = 0.3  # share by which the time to a neighbouring frame may differ from the pair's own
 EDGE_SIGMA: Final = 1.5  # pixels; the seam between interpolated and copied pixels is soft on the inside
 
 
@@ -130,12 +127,13 @@ class SlowMotionRunner:
         acquired = np.zeros(plan.count, np.bool_)
         repeated = np.zeros(plan.count, np.bool_)
         acquired[plan.slots] = True
-        view = _View(clip.frames, clip.times_ms, scene)
+        inside = SectorFrames(clip.frames, clip.times_ms, scene)
+        engine = self._engine.suited(inside.trials())
         for index in range(len(clip.frames) - 1):
             frames[plan.slots[index]] = clip.frames[index]
             first, last = int(plan.slots[index]) + 1, int(plan.slots[index + 1])
             if last > first:
-                repeated[first:last] = self._between(view, index, plan, frames[first:last])
+                repeated[first:last] = self._between(engine, inside, index, plan, frames[first:last])
             told(index + 1)
         frames[-1] = clip.frames[-1]
         if isinstance(frames, np.memmap):
@@ -143,74 +141,28 @@ class SlowMotionRunner:
         return Loop(
             frames=frames, positions=plan.positions + offset, times_ms=plan.times_ms + float(whole.times_ms[offset]),
             acquired=acquired, repeated=repeated, sector=scene.sector, factor=factor,
-            notes=(*_cut_note(beats, cut, frames=len(whole.frames)), *_notes(clip, repeated)),
+            notes=(*_cut_note(beats, cut, frames=len(whole.frames)), *engine.remarks, *_notes(clip, repeated)),
         )  # fmt: skip
 
-    def _between(self, view: _View, index: int, plan: Schedule, room: NDArray[np.uint8]) -> bool:
+    def _between(
+        self, engine: Engine, inside: SectorFrames, index: int, plan: Schedule, room: NDArray[np.uint8]
+    ) -> bool:
         """Fill `room` with the frames after source frame `index`; whether they had to be repeated."""
         times = [float(t) for t in plan.between(index)]
-        pair = view.pair(index)
-        flows = self._engine.flows(pair)
+        pair = inside.pair(index)
+        flows = engine.flows(pair)
         trust = agreement(flows.forward, flows.backward, tolerance=self._trustworthiness.disagreement_pixels)
         for place, t in enumerate(times):
-            room[place] = view.frames[index if t <= 0.5 else index + 1]
+            room[place] = inside.frames[index if t <= 0.5 else index + 1]
         if trust.disagreeing(pair.open_pixels) > self._trustworthiness.repeat_fraction:
             return True
         softened = _soft(pair.open_pixels)
-        rows, columns = view.box
-        for place, (t, picture) in enumerate(zip(times, self._engine.frames(pair, flows, trust, times), strict=True)):
+        rows, columns = inside.box
+        for place, (t, picture) in enumerate(zip(times, engine.frames(pair, flows, trust, times), strict=True)):
             nearest = room[place][rows, columns]
-            weight = softened * _trust_at(trust, flows, t) if self._engine.wary else softened
+            weight = softened * _trust_at(trust, flows, t) if engine.wary else softened
             nearest[...] = as_bytes(_mixed(nearest, picture, weight[:, :, None]))
         return False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Cut:
-    """One frame cut to the sector without what hides it, its luma, and where it was hidden."""
-
-    frame: NDArray[np.uint8]
-    light: NDArray[np.uint8]
-    hidden: Mask
-
-
-class _View:
-    """The frames of a clip cut to its sector, with what hides the picture in each."""
-
-    def __init__(self, frames: NDArray[np.uint8], times_ms: NDArray[np.float64], scene: Scene) -> None:
-        self.frames = frames
-        self.box = scene.box(margin=MARGIN)
-        self._gaps = np.diff(times_ms)
-        self._tint = scene.tint
-        self._sector = scene.sector[self.box]
-        self._overlay = scene.overlay[self.box]
-        self._kept: dict[int, _Cut] = {}
-
-    def pair(self, index: int) -> Pair:
-        """Frames `index` and the next."""
-        self._kept = {place: cut for place, cut in self._kept.items() if abs(place - index) <= 2}
-        first, second = self._cut(index), self._cut(index + 1)
-        return Pair(
-            frame0=first.frame, frame1=second.frame, luma0=first.light, luma1=second.light,
-            open_pixels=self._sector & ~(first.hidden | second.hidden),
-            before=self._neighbour(index - 1, gap=index - 1, of=index),
-            after=self._neighbour(index + 2, gap=index + 1, of=index),
-        )  # fmt: skip
-
-    def _neighbour(self, place: int, *, gap: int, of: int) -> NDArray[np.uint8] | None:
-        """The luma of a frame around a pair, when it follows at the pair's own pace."""
-        if not 0 <= place < len(self.frames) or abs(self._gaps[gap] / self._gaps[of] - 1) > UNEVEN:
-            return None
-        return self._cut(place).light
-
-    def _cut(self, index: int) -> _Cut:
-        """A frame without what hides it, and where that was; those of the next pairs are kept."""
-        if index not in self._kept:
-            frame = np.ascontiguousarray(self.frames[index][self.box])
-            hidden = self._overlay | grown(without_specks(coloured(frame, self._tint), SMALLEST_MARK), COLOUR_GROWTH)
-            clean = without(frame, hidden)
-            self._kept[index] = _Cut(frame=clean, light=luma(clean), hidden=hidden)
-        return self._kept[index]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from echonode.tasks.common.checkpoint import load_weights
 from echonode.tasks.common.devices import open_device
 from echonode.tasks.common.warp import CONVENTIONS, WarpConvention
 from echonode.tasks.slow_motion.agreement import Agreement, Field
-from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels
+from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, Trial
 from echonode.tasks.slow_motion.net import MULTIPLE, UNet, build
 from echonode.tasks.slow_motion.synthesis import Motion, Synthesis
 
@@ -118,6 +118,7 @@ class SuperSlomo:
     """An Engine. `batch_bytes` bounds the memory that one batch of times may take."""
 
     wary = True
+    remarks: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -142,6 +143,10 @@ class SuperSlomo:
         self._motion: tuple[Pair, Motion] | None = None
 
     @torch.inference_mode()
+    def suited(self, trials: Iterable[Trial]) -> Self:
+        """Itself: nothing in it is learned from a loop."""
+        return self
+
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""
         motion = self._motion_of(pair)

@@ -27,7 +27,7 @@ from echonode.tasks.slow_motion.evaluate.held_out import held_out
 from echonode.tasks.slow_motion.evaluate.loops import layout, loops_of
 from echonode.tasks.slow_motion.evaluate.scores import Score, of_model, references
 from echonode.tasks.slow_motion.evaluate.sheet import Sheet
-from echonode.tasks.slow_motion.evaluate.tables import Row, best_sigma, metrics_of, tables_of
+from echonode.tasks.slow_motion.evaluate.tables import Prefilters, Row, metrics_of, tables_of
 from echonode.training.arguments import Evaluation, EvaluationArguments
 from echonode.training.options import as_json, with_options
 from echonode.training.sources import evaluation_data
@@ -93,14 +93,13 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
     if not found.rows:
         reasons = "; ".join(sorted({each.reason for each in found.left_out})[:3])
         raise BadInput(f"no loop that can be judged in {data.source}: {reasons or 'none was found'}")
-    sigmas = {
-        factor: best_sigma([row for row in found.rows if row.factor == factor], options.sigmas)
-        for factor in sorted({row.factor for row in found.rows})
-    }
+    prefilters = Prefilters.of(found.rows, options.sigmas)
     names = tuple(models)
     return Evaluation(
-        tables=tables_of(found.rows, sigmas=sigmas, models=names, left_out=_told(found.left_out), seed=arguments.seed),
-        metrics=metrics_of(found.rows, sigmas=sigmas, models=names, on=data.source, seed=arguments.seed),
+        tables=tables_of(
+            found.rows, prefilters=prefilters, models=names, left_out=_told(found.left_out), seed=arguments.seed
+        ),
+        metrics=metrics_of(found.rows, prefilters=prefilters, models=names, on=data.source, seed=arguments.seed),
         figures=tuple(found.figures),
         further={
             "options": as_json(options),
@@ -108,7 +107,7 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
             "models": {name: package.digest for name, package in zip(names, arguments.packages, strict=True)},
             "device": arguments.device,
             "threads": _threads(arguments),
-            "dis_sigma": {str(factor): sigma for factor, sigma in sigmas.items()},
+            "dis_sigma": {str(factor): best for factor, best in prefilters.best.items()},
             "loops": [_plain(row) for row in found.rows],
             "left_out": [dataclasses.asdict(each) for each in found.left_out],
         },
@@ -162,7 +161,7 @@ def _judge(
             )
         )
         if sheet is not None and figures is not None:
-            best = best_sigma(into.rows[-1:], options.sigmas)
+            best = Prefilters.of(into.rows[-1:], options.sigmas).of_psnr(factor)
             into.figures.append(sheet.write(figures, name=name, sigma=best, models=tuple(models)))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echonode.tasks.common.sector import Mask
+from echonode.tasks.slow_motion.texture import TEXTURE_SIGMA
 
 Luma = NDArray[np.float32]
 
@@ -25,6 +26,11 @@ def psnr(found: Luma, truth: Luma, where: Mask) -> float:
     """Peak signal-to-noise ratio in dB inside `where`, for a range of 255."""
     error = float(((found.astype(np.float64) - truth)[where] ** 2).mean())
     return 10 * float(np.log10(RANGE**2 / max(error, LEAST_ERROR)))
+
+
+def structures(picture: Luma) -> Luma:
+    """The picture without what is finer than 1.5 pixels (Gaussian): walls and valves, without the grain of speckle."""
+    return cv2.GaussianBlur(picture, (0, 0), TEXTURE_SIGMA).astype(np.float32, copy=False)
 
 
 def ssim(found: Luma, truth: Luma, where: Mask) -> float:

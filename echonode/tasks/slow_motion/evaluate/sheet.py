@@ -15,7 +15,7 @@ from echonode.dicom.video import contact_sheet
 from echonode.tasks.common.sector import Mask, Scene, luma
 from echonode.tasks.slow_motion.evaluate.held_out import MARGIN, HeldOut, Target
 from echonode.tasks.slow_motion.evaluate.quality import Luma, psnr
-from echonode.tasks.slow_motion.evaluate.scores import BLENDING, DIS, REPETITION, dis_name
+from echonode.tasks.slow_motion.evaluate.scores import BLENDING, DIS, REPETITION, dis_name, sharp_name
 
 COLUMNS: Final = 3
 
@@ -37,10 +37,11 @@ class Sheet:
             self._made[method] = picture
 
     def write(self, folder: Path, *, name: str, sigma: float, models: Sequence[str]) -> Path:
-        """The acquired frame, then repetition, blending, DIS and the models, with the dB of each, as PNG."""
+        """The acquired frame, then repetition, blending, DIS soft and sharp and the models, with the dB of each, as PNG."""
         truth = self._luma(self._target.index)
         shown = {"acquired": truth}
-        for method, label in ((REPETITION, REPETITION), (BLENDING, BLENDING), (dis_name(sigma), DIS)):
+        flow = ((dis_name(sigma), DIS), (sharp_name(sigma), f"{DIS} as sharp"))
+        for method, label in ((REPETITION, REPETITION), (BLENDING, BLENDING), *flow):
             shown[label] = self._made[method]
         shown |= {model: self._made[model] for model in models if model in self._made}
         labels = [

@@ -14,7 +14,7 @@ from typing import Any
 
 from echonode.core.errors import BadInput
 from echonode.tasks.slow_motion.evaluate.scores import Score
-from echonode.tasks.slow_motion.evaluate.tables import Row, best_sigma, metrics_of, tables_of
+from echonode.tasks.slow_motion.evaluate.tables import Prefilters, Row, metrics_of, tables_of
 from echonode.training.table import Table
 
 LEAVE_ONE_OUT = "Each loop was judged by a network of the same recipe that learned from the other studies alone."
@@ -54,19 +54,17 @@ class Folds:
 
     def tables(self, *, seed: int) -> dict[str, Table]:
         """The tables of an evaluation, over all folds."""
-        found = tables_of(self.rows, sigmas=self._best(), models=(self.name,), left_out=(), seed=seed)
+        found = tables_of(
+            self.rows, prefilters=Prefilters.of(self.rows, self.sigmas), models=(self.name,), left_out=(), seed=seed
+        )
         return {f"Left out in turn: {title}": table for title, table in found.items()}
 
     def metrics(self, *, seed: int) -> tuple[Any, ...]:
         """The metrics of a manifest."""
         on = f"{len({row.loop for row in self.rows})} loops, each study left out in turn"
-        return metrics_of(self.rows, sigmas=self._best(), models=(self.name,), on=on, seed=seed)[self.name]
-
-    def _best(self) -> dict[int, float]:
-        return {
-            factor: best_sigma([row for row in self.rows if row.factor == factor], self.sigmas)
-            for factor in sorted({row.factor for row in self.rows})
-        }
+        return metrics_of(
+            self.rows, prefilters=Prefilters.of(self.rows, self.sigmas), models=(self.name,), on=on, seed=seed
+        )[self.name]
 
 
 def _content(file: Path) -> Any:

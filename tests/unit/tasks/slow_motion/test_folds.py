@@ -12,7 +12,7 @@ from PIL import Image
 
 from echonode.core.errors import BadInput
 from echonode.registry.catalogue import Catalogue
-from echonode.tasks.slow_motion.evaluate.scores import BLENDING, REPETITION, Score, dis_name
+from echonode.tasks.slow_motion.evaluate.scores import BLENDING, REPETITION, Score, dis_name, sharp_name
 from echonode.tasks.slow_motion.train import main
 from echonode.tasks.slow_motion.train.folds import Folds
 from echonode.training.arguments import TrainingArguments
@@ -25,12 +25,23 @@ SMALL = {
 
 def score(psnr: float) -> dict[str, float | int]:
     return dataclasses.asdict(
-        Score(frames=3, psnr=psnr, ssim=0.8, pulsing=0.92, pulsing_sobel=0.9, milliseconds=5.0, repeated=0)
+        Score(
+            frames=3,
+            psnr=psnr,
+            psnr_structures=psnr + 3,
+            ssim=0.8,
+            pulsing=0.92,
+            pulsing_sobel=0.9,
+            milliseconds=5.0,
+            repeated=0,
+        )
     )
 
 
 def evaluation(path: Path, *, model: str, loop: str, gain: float) -> Path:
-    scores = {REPETITION: score(20.0), BLENDING: score(22.0), dis_name(0): score(23.0), dis_name(2): score(24.0)}
+    scores = {REPETITION: score(20.0), BLENDING: score(22.0)}
+    for sigma, psnr in ((0, 23.0), (2, 24.0)):
+        scores |= {dis_name(sigma): score(psnr), sharp_name(sigma): score(psnr - 0.5)}
     rows = [
         {"loop": loop, "study": "s", "factor": factor, "gap_ms": 60.0, "sector_share": 0.4, "skipped": 0,
          "scores": {**scores, model: score(24.0 + gain)}}
@@ -68,9 +79,11 @@ def test_the_card_of_all_carries_the_marks_of_those_that_did_not_see(tmp_path: P
     assert "b.dcm" in card
     assert "learned from the other studies alone" in card
     assert "without-a" not in card
-    above = {each["name"]: each for each in package.metrics}["PSNR above DIS 2x"]
-    assert above["value"] == pytest.approx(0.1)
-    assert above["n"] == 2
+    measured = {each["name"]: each for each in package.metrics}
+    assert measured["PSNR above DIS 2x"]["value"] == pytest.approx(0.1)
+    assert measured["PSNR above DIS 2x"]["n"] == 2
+    assert measured["PSNR above DIS as sharp 2x"]["value"] == pytest.approx(0.6)
+    assert measured["PSNR of structures above DIS 4x"]["value"] == pytest.approx(0.1)
 
 
 def test_a_loop_counts_once(tmp_path: Path) -> None:
