@@ -188,7 +188,7 @@ class Bench:
     def run_all(self) -> None:
         """Until no run can be claimed and none is in hand."""
         while self.runs.step():
-            wait_until(lambda: self.runs.in_hand == 0, "the runs to end")
+            wait_until(lambda: self.runs.in_hand == 0, "the runs to end", seconds=240)
 
     def deliver_all(self) -> None:
         """Until nothing can be claimed for any destination."""
