@@ -86,7 +86,7 @@ def slow_motion_command(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="Model package.")] = "optical-flow",
+    model: Annotated[str, typer.Option(metavar="NAME", help="Model package.")] = "refined-flow",
     device: DeviceOption = "auto",
     fps: Annotated[float, typer.Option(min=1, max=1000, help="Frames a second of a folder of pictures.")] = 30.0,
     mark: Annotated[Mark, typer.Option(help="Frames that carry the marking.")] = Mark.ALL,

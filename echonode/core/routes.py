@@ -47,7 +47,7 @@ class Route(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,47}$", description="how people call this route")
     task: str = Field(description="task: slow_motion")
-    model: str = Field(description="model package: optical-flow")
+    model: str = Field(description="model package: refined-flow")
     fallback: tuple[str, ...] = Field(
         (), description="models in its stead, in order, where it is not installed or does not take the object"
     )

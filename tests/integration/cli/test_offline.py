@@ -27,7 +27,7 @@ def test_dicom_in_gives_the_object_that_the_node_would_make(tmp_path: Path, chec
     assert execute(["run", "slow-motion", str(example_loop()), "--factor", "2", "--out", "out"]) == 0
     (made,) = (tmp_path / "out").iterdir()
     data = pydicom.dcmread(made, stop_before_pixels=True)
-    package = Catalogue([checkout / "models"]).get("optical-flow")
+    package = Catalogue([checkout / "models"]).get("refined-flow")
     assert data.SOPInstanceUID == cine_uid(example_loop(), package=package, parameters={"factor": 2})
     assert int(data.NumberOfFrames) == 59
     assert execute(["run", "slow-motion", str(made), "--out", "again"]) == 2, "results are never run again"
