@@ -88,6 +88,16 @@ class Look:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Expectation:
+    """Flows (H, W, 2) in pixels towards both frames; what is fused by them (H, W) in grey levels, and what to add to that."""
+
+    to0: Field
+    to1: Field
+    fused: Field
+    light: Field
+
+
 class RefinedFlow:
     """An Engine. `precision` is that of the network; warps and fusion are always float32.
 
@@ -125,7 +135,7 @@ class RefinedFlow:
         """
         borne_out, added = 0.0, 0.0
         for trial in trials:
-            (found,) = self._corrections(trial.pair, self.flows(trial.pair), [trial.t])
+            (found,) = self.corrections(trial.pair, self.flows(trial.pair), [trial.t])
             lit = found.light[trial.looked_at]
             borne_out += float(np.dot(lit, (trial.truth - found.fused)[trial.looked_at]))
             added += float(np.dot(lit, lit))
@@ -143,13 +153,13 @@ class RefinedFlow:
         """For each time in (0, 1), in order, the picture float32 (H, W, C or 1) on the scale of 0 to 255."""
         energies = [gradient_energy(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
         shown = pictures(pair)
-        for t, found in zip(times, self._corrections(pair, flows, times), strict=True):
+        for t, found in zip(times, self.corrections(pair, flows, times), strict=True):
             expected = found.fused + np.float32(self._share) * found.light
             wanted = self._look.gradient_energy * (energies[0] + t * (energies[1] - energies[0]))
             yield self._fused(pair, shown, (found.to0, found.to1), expected, t, wanted)
 
-    def _corrections(self, pair: Pair, flows: Flows, times: Sequence[float]) -> Iterator[_Correction]:
-        """What the network says at each of the times."""
+    def corrections(self, pair: Pair, flows: Flows, times: Sequence[float]) -> Iterator[Expectation]:
+        """What the network says at each of the times, before it is made as sharp as the loop."""
         height, width = pair.luma0.shape
         around = [np.zeros_like(flows.forward) if each is None else each for each in self._optical.around(pair)]
         lights = (
@@ -174,7 +184,7 @@ class RefinedFlow:
                 np.ascontiguousarray(each[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy())
                 for each in (found.to0, found.to1, 255 * found.fused, 255 * found.light)
             )
-            yield _Correction(to0=to0, to1=to1, fused=fused[:, :, 0], light=light[:, :, 0])
+            yield Expectation(to0=to0, to1=to1, fused=fused[:, :, 0], light=light[:, :, 0])
 
     def _fused(
         self,
@@ -204,13 +214,3 @@ class RefinedFlow:
         wanted = [max(SMALLEST, -(-size // MULTIPLE) * MULTIPLE) for size in (height, width)]
         tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(self._device)
         return functional.pad(tensor, (0, wanted[1] - width, 0, wanted[0] - height), mode="replicate")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Correction:
-    """A network's Correction of one time as arrays: flows (H, W, 2) in pixels, pictures (H, W) in grey levels."""
-
-    to0: Field
-    to1: Field
-    fused: Field
-    light: Field

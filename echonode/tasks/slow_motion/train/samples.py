@@ -183,12 +183,11 @@ def _repeats(light: NDArray[np.uint8], target: int) -> bool:
 
 def _persisting(light: NDArray[np.uint8], place: int, share: float) -> NDArray[np.uint8]:
     """A frame as a scanner with persistence would have shown it: `share` of it is what was shown before."""
-    if not share:
-        return light[place]
-    shown = light[max(place - REMEMBERED, 0)].astype(np.float32)
-    for each in light[max(place - REMEMBERED, 0) + 1 : place + 1]:
-        shown += np.float32(1 - share) * (each - shown)
-    return shown.round().astype(np.uint8)
+    remembered = light[max(place - REMEMBERED, 0) if share else place : place + 1]
+    shown: NDArray[np.float32] = remembered[0].astype(np.float32)
+    for each in remembered[1:]:
+        shown = shown + np.float32(1 - share) * (each - shown)
+    return np.round(shown).astype(np.uint8)
 
 
 def _varied(
