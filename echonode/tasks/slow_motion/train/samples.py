@@ -2,7 +2,7 @@
 
 A sample is a frame that was left out, the two frames around the gap and the two around those, and the four flows that
 OpenCV finds between them. Gaps are 2 to 8 frames, mostly 2 and 4, so that training matches use; pictures are drawn at
-several sizes and brightnesses and with several persistences, because each machine has its own.
+several sizes and brightnesses, because speckle has a size of its own on each machine.
 """
 
 from __future__ import annotations
@@ -30,11 +30,6 @@ SHARES: Final = (0.42, 0.12, 0.32, 0.07, 0.07)
 SIZES: Final = (0.7, 1.45)  # of a picture, drawn evenly on a logarithmic scale
 OTHER_SIZE: Final = 0.6  # how often a picture is drawn at another size
 GAMMAS: Final = 0.35
-PERSISTING: Final = (
-    0.35  # how often a loop is given persistence: scanners and recorders mix frames, each in its own way
-)
-PERSISTENCE: Final = (0.1, 0.5)  # the share that the frames before have in one
-REMEMBERED: Final = 4  # frames
 LEAST_COUNTING: Final = 0.45  # of a crop's pixels
 TRIES: Final = 20
 PREFILTER: Final = 1.5
@@ -101,10 +96,7 @@ def draw(loop: TrainingLoop, *, targets: int, crops: int, size: int, seed: Seque
         before, after = start - gap, start + 2 * gap
         places = [before if before >= 0 else start, start, start + gap, after if after < len(loop.light) else start + gap,
                   target]  # fmt: skip
-        share = float(chance.uniform(*PERSISTENCE)) if chance.random() < PERSISTING else 0.0
-        lights, counts = _varied(
-            [_persisting(loop.light, place, share) for place in places], loop.counts, chance, least=size
-        )
+        lights, counts = _varied([loop.light[place] for place in places], loop.counts, chance, least=size)
         flows = _flows(optical, lights, edges=(before < 0, after >= len(loop.light)))
         time = (loop.times_ms[target] - loop.times_ms[start]) / (loop.times_ms[start + gap] - loop.times_ms[start])
         error = _classical(lights, flows, counts, np.float32(time))
@@ -179,15 +171,6 @@ def augmented(
 def _repeats(light: NDArray[np.uint8], target: int) -> bool:
     """Whether a frame is one of its neighbours again, as frame grabbers make them: nothing was left out then."""
     return bool((light[target] == light[target - 1]).all() or (light[target] == light[target + 1]).all())
-
-
-def _persisting(light: NDArray[np.uint8], place: int, share: float) -> NDArray[np.uint8]:
-    """A frame as a scanner with persistence would have shown it: `share` of it is what was shown before."""
-    remembered = light[max(place - REMEMBERED, 0) if share else place : place + 1]
-    shown: NDArray[np.float32] = remembered[0].astype(np.float32)
-    for each in remembered[1:]:
-        shown = shown + np.float32(1 - share) * (each - shown)
-    return np.round(shown).astype(np.uint8)
 
 
 def _varied(

@@ -113,17 +113,6 @@ def test_what_was_trained_is_a_package_that_the_node_runs(tmp_path: Path, recipe
     assert "research use only" in package.intended_use
 
 
-def test_loops_of_scanners_that_mix_frames_are_learned_from_too() -> None:
-    """Flat frames of two greys: whoever never mixes frames has no third grey."""
-    greys = np.random.default_rng(4).choice(np.array([60, 180], np.uint8), 24)
-    light = np.broadcast_to(greys[:, None, None], (24, 48, 48))
-    loop = TrainingLoop(light=light, times_ms=33.0 * np.arange(24), counts=np.ones((48, 48), np.bool_))
-    samples = draw(loop, targets=40, crops=1, size=32, seed=(0, 1, 2))
-    assert samples is not None
-    mixed = np.mean([len(np.unique(lights)) > 2 for lights in samples.lights])
-    assert 0.1 < mixed < 0.7
-
-
 def small_network() -> Refinement:
     return Refinement(width=8, deep=8, fine=8, blocks=1)
 
