@@ -58,7 +58,7 @@ def dis_name(sigma: float) -> str:
 
 def sharp_name(sigma: float) -> str:
     """How the same is called when its pictures are sharpened until they do not flicker."""
-    return f"{dis_name(sigma)}, as sharp"
+    return f"sharp {dis_name(sigma)}"
 
 
 Seen = Callable[[str, Target, Luma], None]

@@ -40,7 +40,7 @@ class Sheet:
         """The acquired frame, then repetition, blending, DIS soft and sharp and the models, with the dB of each, as PNG."""
         truth = self._luma(self._target.index)
         shown = {"acquired": truth}
-        flow = ((dis_name(sigma), DIS), (sharp_name(sigma), f"{DIS} as sharp"))
+        flow = ((dis_name(sigma), DIS), (sharp_name(sigma), f"sharp {DIS}"))
         for method, label in ((REPETITION, REPETITION), (BLENDING, BLENDING), *flow):
             shown[label] = self._made[method]
         shown |= {model: self._made[model] for model in models if model in self._made}

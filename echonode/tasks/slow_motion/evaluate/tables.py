@@ -98,8 +98,8 @@ def tables_of(
             judged, sigma=prefilters.of_psnr(factor), models=models
         )
         if models:
-            found[f"{factor}x, PSNR in dB of structures"] = _structures(
-                judged, sigma=prefilters.best[factor][STRUCTURES], models=models
+            found[f"{factor}x, dB without what softness wins"] = _without_softness(
+                judged, sigma=prefilters.of_psnr(factor), coarse=prefilters.best[factor][STRUCTURES], models=models
             )
     found["means over loops"] = _means(rows, prefilters=prefilters, models=models)
     if models:
@@ -124,54 +124,53 @@ def _metrics(rows: Sequence[Row], name: str, *, prefilters: Prefilters, on: str,
             continue
         for mark, (field, unit) in MARKS.items():
             found.append(metric(f"{mark} {factor}x", _interval(_column(judged, name, field), seed), on=on, unit=unit))
-        for mark in ("PSNR", "PSNR of structures"):
-            sigma = prefilters.best[factor][COMPARED[mark]]
-            for other, words in ((dis_name(sigma), "DIS"), (sharp_name(sigma), "DIS as sharp")):
-                above = _above(judged, name, other, COMPARED[mark])
-                found.append(metric(f"{mark} above {words} {factor}x", _interval(above, seed), on=on, unit="dB"))
+        of_psnr, coarse = prefilters.of_psnr(factor), prefilters.best[factor][STRUCTURES]
+        for words, other, field in (
+            ("PSNR above DIS", dis_name(of_psnr), "psnr"),
+            ("PSNR above sharp DIS", sharp_name(of_psnr), "psnr"),
+            ("PSNR of structures above DIS", dis_name(coarse), STRUCTURES),
+        ):
+            above = _column(judged, name, field) - _column(judged, other, field)
+            found.append(metric(f"{words} {factor}x", _interval(above, seed), on=on, unit="dB"))
     return tuple(found)
 
 
 def _loops(rows: Sequence[Row], *, sigma: float, models: Sequence[str]) -> Table:
-    dis, sharp = dis_name(sigma), sharp_name(sigma)
-    columns = ["loop", "gap ms", "sector %", "frames", REPETITION, BLENDING, DIS, f"{DIS} as sharp"]
+    dis = dis_name(sigma)
+    columns = ["loop", "gap ms", "sector %", "frames", REPETITION, BLENDING, DIS]
     for name in models:
-        columns += [name, f"{name} - {DIS}", f"{name} - {DIS} as sharp", f"{name} pulsing"]
+        columns += [name, f"{name} - {DIS}", f"{name} pulsing"]
     cells = []
     for row in rows:
         cell: list[Cell] = [row.loop, row.gap_ms, 100 * row.share, row.frames]
-        cell += [row.scores[method].psnr for method in (REPETITION, BLENDING, dis, sharp)]
+        cell += [row.scores[method].psnr for method in (REPETITION, BLENDING, dis)]
         for name in models:
             score = row.scores.get(name)
-            above = [] if score is None else [score.psnr - row.scores[other].psnr for other in (dis, sharp)]
-            cell += [None] * 4 if score is None else [score.psnr, *above, score.pulsing]
+            cell += [None] * 3 if score is None else [score.psnr, score.psnr - row.scores[dis].psnr, score.pulsing]
         cells.append(tuple(cell))
     skipped = sum(row.skipped for row in rows)
-    words = f"{DIS}: OpenCV DIS MEDIUM, Gaussian prefilter of {sigma:g} pixels, the best in the mean of these loops; "
-    words += f"as sharp: sharpened until its gradient energy is {LEAST_PULSING:g} of that of the acquired frames."
+    words = f"{DIS}: OpenCV DIS MEDIUM, Gaussian prefilter of {sigma:g} pixels, the best in the mean of these loops."
     if skipped:
         words += f" {skipped} frames that equal a neighbour were not asked back."
     return Table(columns=tuple(columns), rows=tuple(cells), words=words)
 
 
-def _structures(rows: Sequence[Row], *, sigma: float, models: Sequence[str]) -> Table:
-    dis, sharp = dis_name(sigma), sharp_name(sigma)
-    columns = ["loop", BLENDING, DIS, f"{DIS} as sharp"]
-    for name in models:
-        columns += [name, f"{name} - {DIS}", f"{name} - {DIS} as sharp"]
+def _without_softness(rows: Sequence[Row], *, sigma: float, coarse: float, models: Sequence[str]) -> Table:
+    """Against pictures of one sharpness (prefilter `sigma`), and in what is too coarse to be soft (prefilter `coarse`)."""
+    columns = ["loop", "sharp DIS", *(f"{name} - sharp {DIS}" for name in models)]
+    columns += [f"structures, {DIS}", *(f"structures, {name} - {DIS}" for name in models)]
     cells = []
     for row in rows:
-        cell: list[Cell] = [row.loop, *(row.scores[method].psnr_structures for method in (BLENDING, dis, sharp))]
-        for name in models:
-            score = row.scores.get(name)
-            others = [] if score is None else [row.scores[other].psnr_structures for other in (dis, sharp)]
-            cell += [None] * 3 if score is None else [
-                score.psnr_structures, *(score.psnr_structures - other for other in others)
-            ]  # fmt: skip
-        cells.append(tuple(cell))
+        sharp, plain = row.scores[sharp_name(sigma)].psnr, row.scores[dis_name(coarse)].psnr_structures
+        judged = [row.scores.get(name) for name in models]
+        cells.append((
+            row.loop, sharp, *(None if score is None else score.psnr - sharp for score in judged),
+            plain, *(None if score is None else score.psnr_structures - plain for score in judged),
+        ))  # fmt: skip
     words = (
-        f"Of what is coarser than {TEXTURE_SIGMA:g} pixels (Gaussian), the made and the acquired frame alike: "
-        f"grain counts for little there. {DIS}: prefilter of {sigma:g} pixels, the best for structures in the mean of these loops."
+        f"Softness wins decibels. Sharp {DIS}: sharpened until its gradient energy is {LEAST_PULSING:g} of that of the acquired "
+        f"frames. Structures: what is coarser than {TEXTURE_SIGMA:g} pixels, of the made and the acquired frame alike; {DIS} as it "
+        f"is, prefilter of {coarse:g} pixels, the best for them in the mean of these loops."
     )
     return Table(columns=tuple(columns), rows=tuple(cells), words=words)
 
@@ -233,10 +232,6 @@ def _differences(rows: Sequence[Row], *, prefilters: Prefilters, models: Sequenc
         rows=tuple(cells),
         words="Interval of 95 % and p by a paired bootstrap of loops; loops of one study are not independent.",
     )
-
-
-def _above(rows: Sequence[Row], name: str, other: str, field: str) -> NDArray[np.float64]:
-    return _column(rows, name, field) - _column(rows, other, field)
 
 
 def _column(rows: Sequence[Row], name: str, field: str) -> NDArray[np.float64]:

@@ -172,9 +172,8 @@ def test_models_are_judged_side_by_side(folder: Path, optical_flow: Package, tmp
         "SSIM 2x",
         "pulsing 2x",
         "PSNR above DIS 2x",
-        "PSNR above DIS as sharp 2x",
+        "PSNR above sharp DIS 2x",
         "PSNR of structures above DIS 2x",
-        "PSNR of structures above DIS as sharp 2x",
     }
     assert found.figures
     assert all(path.is_file() for path in found.figures)

@@ -82,7 +82,7 @@ def test_the_card_of_all_carries_the_marks_of_those_that_did_not_see(tmp_path: P
     measured = {each["name"]: each for each in package.metrics}
     assert measured["PSNR above DIS 2x"]["value"] == pytest.approx(0.1)
     assert measured["PSNR above DIS 2x"]["n"] == 2
-    assert measured["PSNR above DIS as sharp 2x"]["value"] == pytest.approx(0.6)
+    assert measured["PSNR above sharp DIS 2x"]["value"] == pytest.approx(0.6)
     assert measured["PSNR of structures above DIS 4x"]["value"] == pytest.approx(0.1)
 
 
