@@ -24,7 +24,7 @@ from echonode.tasks.slow_motion.engine import Flows, Pair, Pixels, Trial, pictur
 from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.refinement import ARCHITECTURE, MULTIPLE, Flows4, Refinement
 from echonode.tasks.slow_motion.superslomo import precision_of
-from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
+from echonode.tasks.slow_motion.texture import bounded, gradient_sum, restored
 
 SMALLEST: Final = 2 * MULTIPLE
 MOSTLY: Final = 0.95  # of what the network adds: not worth a remark
@@ -129,16 +129,21 @@ class RefinedFlow:
         return (f"{self._share:.0%} of what the network adds is used: this loop's own frames bear no more of it out",)
 
     def suited(self, trials: Iterable[Trial]) -> RefinedFlow:
-        """The engine with the share of what the network adds that comes nearest to frames of the loop that are known.
-
-        Squared error falls by it as in a regression through zero; from 0 to 1. All of it where no frame can be asked.
+        """The engine with the share (0 to 1) of what the network adds that comes nearest to known frames of the loop, by
+        squared error. All of it where no frame can be asked.
         """
         borne_out, added = 0.0, 0.0
         for trial in trials:
-            (found,) = self.corrections(trial.pair, self.flows(trial.pair), [trial.t])
-            lit = found.light[trial.looked_at]
-            borne_out += float(np.dot(lit, (trial.truth - found.fused)[trial.looked_at]))
-            added += float(np.dot(lit, lit))
+            pair = trial.pair
+            (found,) = self.corrections(pair, self.flows(pair), [trial.t])
+            first, second = (
+                sampled(light.astype(np.float32), flow, sharp=True)
+                for light, flow in ((pair.luma0, found.to0), (pair.luma1, found.to1))
+            )
+            mean, addition = self._addition(found, first, second, trial.t)
+            addition, missed = addition[trial.looked_at], (trial.truth - mean)[trial.looked_at]
+            borne_out += float(np.dot(addition, missed))
+            added += float(np.dot(addition, addition))
         share = float(np.clip(borne_out / added, 0.0, 1.0)) if added > 0 else 1.0
         return RefinedFlow(
             self._network, optical=self._optical, look=self._look, device=self._device, precision=self._precision,
@@ -151,12 +156,11 @@ class RefinedFlow:
 
     def frames(self, pair: Pair, flows: Flows, trust: Agreement, times: Sequence[float]) -> Iterator[Pixels]:
         """For each time in (0, 1), in order, the picture float32 (H, W, C or 1) on the scale of 0 to 255."""
-        energies = [gradient_energy(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
+        energies = [gradient_sum(light.astype(np.float32), pair.open_pixels) for light in (pair.luma0, pair.luma1)]
         shown = pictures(pair)
         for t, found in zip(times, self.corrections(pair, flows, times), strict=True):
-            expected = found.fused + np.float32(self._share) * found.light
             wanted = self._look.gradient_energy * (energies[0] + t * (energies[1] - energies[0]))
-            yield self._fused(pair, shown, (found.to0, found.to1), expected, t, wanted)
+            yield self._fused(pair, shown, found, t, wanted)
 
     def corrections(self, pair: Pair, flows: Flows, times: Sequence[float]) -> Iterator[Expectation]:
         """What the network says at each of the times, before it is made as sharp as the loop."""
@@ -186,27 +190,27 @@ class RefinedFlow:
             )
             yield Expectation(to0=to0, to1=to1, fused=fused[:, :, 0], light=light[:, :, 0])
 
-    def _fused(
-        self,
-        pair: Pair,
-        shown: tuple[Pixels, Pixels],
-        towards: tuple[Field, Field],
-        expected: Field,
-        t: float,
-        energy: float,
-    ) -> Pixels:
-        """The picture whose luma is `expected` with the texture of both frames; colours are those of both frames."""
+    def _fused(self, pair: Pair, shown: tuple[Pixels, Pixels], found: Expectation, t: float, energy: float) -> Pixels:
+        """The picture whose luma is what is expected, with the texture of both frames; colours are those of both frames."""
+        towards = (found.to0, found.to1)
         first, second = (sampled(each, flow, sharp=True) for each, flow in zip(shown, towards, strict=True))
         grey = first.ndim == 2
         light0, light1 = (each if grey else np.ascontiguousarray(each.mean(axis=2)) for each in (first, second))
-        expected = bounded(expected, light0, light1, t, most=self._look.most_added)
-        share = self._look.texture_share
-        light = restored(expected, light0, light1, t, share=share, energy=energy, counts=pair.open_pixels)
+        mean, addition = self._addition(found, light0, light1, t)
+        light = restored(
+            mean + np.float32(self._share) * addition, light0, light1, t,
+            share=self._look.texture_share, energy=energy, counts=pair.open_pixels,
+        )  # fmt: skip
         if grey:
             return light[:, :, None]
-        mean: Pixels = first + np.float32(t) * (second - first)
-        mean += (light - mean.mean(axis=2))[:, :, None]
-        return mean
+        picture: Pixels = first + np.float32(t) * (second - first)
+        picture += (light - picture.mean(axis=2))[:, :, None]
+        return picture
+
+    def _addition(self, found: Expectation, light0: Field, light1: Field, t: float) -> tuple[Field, Field]:
+        """The mean of both frames at t, and what the network adds to it within its bounds."""
+        mean: Field = light0 + np.float32(t) * (light1 - light0)
+        return mean, bounded(found.fused + found.light, light0, light1, t, most=self._look.most_added) - mean
 
     def _tensor(self, planes: NDArray[np.float32]) -> torch.Tensor:
         """Planes (C, H, W) as (1, C, H, W), the border repeated up to a multiple that the network takes."""

@@ -25,7 +25,7 @@ from echonode.tasks.common.sector import Mask, Scene
 from echonode.tasks.slow_motion.agreement import Agreement, Field, agreement, sampled
 from echonode.tasks.slow_motion.beats import beats_asked, beats_of, cut_to
 from echonode.tasks.slow_motion.eligibility import Limits, factor_of, judge
-from echonode.tasks.slow_motion.engine import Engine, Flows, Pixels, flows_at
+from echonode.tasks.slow_motion.engine import Engine, Flows, Pixels, Trial, flows_at
 from echonode.tasks.slow_motion.optical_flow import SMOOTHNESS, OpticalFlow
 from echonode.tasks.slow_motion.prepare import as_bytes
 from echonode.tasks.slow_motion.schedule import Schedule, schedule
@@ -128,7 +128,7 @@ class SlowMotionRunner:
         repeated = np.zeros(plan.count, np.bool_)
         acquired[plan.slots] = True
         inside = SectorFrames(clip.frames, clip.times_ms, scene)
-        engine = self._engine.suited(inside.trials())
+        engine = self._engine.suited(trial for trial in inside.trials() if self._understood(trial))
         for index in range(len(clip.frames) - 1):
             frames[plan.slots[index]] = clip.frames[index]
             first, last = int(plan.slots[index]) + 1, int(plan.slots[index + 1])
@@ -143,6 +143,12 @@ class SlowMotionRunner:
             acquired=acquired, repeated=repeated, sector=scene.sector, factor=factor,
             notes=(*_cut_note(beats, cut, frames=len(whole.frames)), *engine.remarks, *_notes(clip, repeated)),
         )  # fmt: skip
+
+    def _understood(self, trial: Trial) -> bool:
+        """Whether frames would be made between those of the pair; where they would be repeated, nothing is asked."""
+        flows = self._engine.flows(trial.pair)
+        trust = agreement(flows.forward, flows.backward, tolerance=self._trustworthiness.disagreement_pixels)
+        return trust.disagreeing(trial.pair.open_pixels) <= self._trustworthiness.repeat_fraction
 
     def _between(
         self, engine: Engine, inside: SectorFrames, index: int, plan: Schedule, room: NDArray[np.uint8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Final
 
 import numpy as np
@@ -38,18 +39,25 @@ class SectorFrames:
         return self._pair(index, apart=1)
 
     def trials(self) -> Iterator[Trial]:
-        """Up to four frames from all over the loop, each asked of the frames beside it; none that is repeated, and none
-        where the loop's times are uneven."""
+        """Up to four frames from all over the loop, each asked of the frames beside it: over twice the time of a pair.
+
+        None that is repeated, and none where the loop's times are uneven.
+        """
         known = [index for index in range(len(self.frames) - 2) if self._even(index)]
-        chosen = np.unique(np.linspace(0, len(known) - 1, min(TRIALS, len(known))).round().astype(int))
-        for index in (known[place] for place in chosen):
-            pair = self._pair(index, apart=2)
-            middle = self._cut(index + 1)
-            looked_at = pair.open_pixels & ~middle.hidden
-            if any(np.array_equal(middle.light[looked_at], each[looked_at]) for each in (pair.luma0, pair.luma1)):
-                continue
-            start, moment, end = self._times[index : index + 3]
-            yield Trial(pair=pair, t=float((moment - start) / (end - start)), truth=middle.light, looked_at=looked_at)
+        starts = np.linspace(0, len(known), TRIALS, endpoint=False).astype(int)
+        for start, stop in pairwise([*starts, len(known)]):
+            trials = (self._trial(index) for index in known[start:stop])
+            yield from islice((trial for trial in trials if trial is not None), 1)
+
+    def _trial(self, index: int) -> Trial | None:
+        """The frame after frame `index`; None where it repeats one of its neighbours."""
+        pair = self._pair(index, apart=2)
+        middle = self._cut(index + 1)
+        looked_at = pair.open_pixels & ~middle.hidden
+        if any(np.array_equal(middle.light[looked_at], each[looked_at]) for each in (pair.luma0, pair.luma1)):
+            return None
+        start, moment, end = self._times[index : index + 3]
+        return Trial(pair=pair, t=float((moment - start) / (end - start)), truth=middle.light, looked_at=looked_at)
 
     def _pair(self, index: int, *, apart: int) -> Pair:
         """Frame `index` and the one that many further, with those that far around them."""

@@ -142,11 +142,11 @@ class SuperSlomo:
         self._batch_bytes = batch_bytes
         self._motion: tuple[Pair, Motion] | None = None
 
-    @torch.inference_mode()
     def suited(self, trials: Iterable[Trial]) -> Self:
         """Itself: nothing in it is learned from a loop."""
         return self
 
+    @torch.inference_mode()
     def flows(self, pair: Pair) -> Flows:
         """The motion between the two frames."""
         motion = self._motion_of(pair)

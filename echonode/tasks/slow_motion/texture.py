@@ -49,7 +49,13 @@ def restored(
     usual = expected
     if share > 0:
         usual = expected + np.float32(share) * (_texture(first, second, t) - _fine(expected, TEXTURE_SIGMA))
-    return _strengthened(usual, _fine(usual, SHARPENED_SIGMA), energy, counts)
+    return sharpened(usual, energy=energy, counts=counts)
+
+
+def sharpened(picture: Luma, *, energy: float, counts: NDArray[np.bool_]) -> Luma:
+    """`picture` with as much of what is finer than a pixel added as gives it the gradient energy in `counts`; as it is when
+    it has more."""
+    return _strengthened(picture, _fine(picture, SHARPENED_SIGMA), energy, counts)
 
 
 def _texture(first: Luma, second: Luma, t: float) -> Luma:
@@ -73,7 +79,7 @@ def raised(
     return fine, np.clip(np.sqrt((wanted + LEAST_ENERGY) / (there + LEAST_ENERGY)), 1, most)
 
 
-def gradient_energy(picture: Luma, counts: NDArray[np.bool_]) -> float:
+def gradient_sum(picture: Luma, counts: NDArray[np.bool_]) -> float:
     """Sum of squared central differences inside `counts`, in grey levels a pixel squared."""
     rises = _rises(picture, counts)
     return _dot(rises, rises)
@@ -91,7 +97,7 @@ def _strengthened(usual: Luma, added: Luma, energy: float, counts: NDArray[np.bo
         root = max(both * both - more * (own - wanted), 0.0)
         strength = float(np.clip((np.sqrt(root) - both) / more, 0.0, MOST_STRENGTH))
         picture = np.clip(usual + np.float32(strength) * added, 0, 255)
-        found = gradient_energy(picture, counts)
+        found = gradient_sum(picture, counts)
         if found <= 0 or strength >= MOST_STRENGTH or abs(found / energy - 1) < CLOSE:
             break
         wanted *= energy / found

@@ -122,7 +122,7 @@ def test_a_site_from_the_first_refusal_to_the_second_run(
     # a run by hand
     assert run(site, "request", "slow_motion", OBJECT, "-p", "factor=2") == 0
     wait_until(lambda: [row["state"] for row in slow_motion(site, capsys)] == ["COMPLETED"] * 2, "the second run")
-    assert run(site, "work", "retry", str(rows(site, capsys, "work", "list")[0]["id"])[:8]) == 0
+    assert run(site, "work", "retry", str(slow_motion(site, capsys)[0]["id"])[:8]) == 0
     assert run(site, "peers", "check", site.address, "--as", "VIVID") == 0
     assert "explicit, implicit, jpeg" in capsys.readouterr().out
 

@@ -107,7 +107,8 @@ def evaluate(arguments: EvaluationArguments) -> Evaluation:
             "models": {name: package.digest for name, package in zip(names, arguments.packages, strict=True)},
             "device": arguments.device,
             "threads": _threads(arguments),
-            "dis_sigma": {str(factor): best for factor, best in prefilters.best.items()},
+            "dis_sigma": {str(factor): best for factor, best in prefilters.soft.items()},
+            "sharp_dis_sigma": {str(factor): best for factor, best in prefilters.sharp.items()},
             "loops": [_plain(row) for row in found.rows],
             "left_out": [dataclasses.asdict(each) for each in found.left_out],
         },
@@ -161,8 +162,10 @@ def _judge(
             )
         )
         if sheet is not None and figures is not None:
-            best = Prefilters.of(into.rows[-1:], options.sigmas).of_psnr(factor)
-            into.figures.append(sheet.write(figures, name=name, sigma=best, models=tuple(models)))
+            best = Prefilters.of(into.rows[-1:], options.sigmas)
+            into.figures.append(
+                sheet.write(figures, name=name, flow=(best.dis(factor), best.sharp_dis(factor)), models=tuple(models))
+            )
 
 
 def _scene(clip: Clip, options: Options) -> Scene | Ineligible:

@@ -25,8 +25,7 @@ from echonode.tasks.slow_motion.evaluate.held_out import (
     warped,
 )
 from echonode.tasks.slow_motion.evaluate.quality import Luma, gradient_energy, psnr, sobel_energy, ssim, structures
-from echonode.tasks.slow_motion.texture import gradient_energy as gradient_sum
-from echonode.tasks.slow_motion.texture import restored
+from echonode.tasks.slow_motion.texture import gradient_sum, sharpened
 
 REPETITION, BLENDING, DIS = "repetition", "blending", "DIS"
 LEAST_PULSING: Final = 0.9  # below it a loop flickers: every so many frames are crisp and those between them soft
@@ -129,6 +128,7 @@ class _Truth:
         self._box = scene.box(margin=MARGIN)
         self.sector: Mask = scene.sector[self._box]
         self._energies: dict[int, tuple[float, float]] = {}
+        self._structures: dict[int, Luma] = {}
 
     def bytes(self, index: int) -> NDArray[np.uint8]:
         """Luma of frame `index`, uint8."""
@@ -137,6 +137,12 @@ class _Truth:
     def luma(self, index: int) -> Luma:
         """Luma of frame `index`."""
         return self.bytes(index).astype(np.float32)
+
+    def structures(self, index: int) -> Luma:
+        """Structures of frame `index`."""
+        if index not in self._structures:
+            self._structures[index] = structures(self.luma(index))
+        return self._structures[index]
 
     def light(self, frame: NDArray[np.uint8]) -> Luma:
         """Luma of a frame (H, W, C) that somebody made."""
@@ -152,7 +158,7 @@ class _Truth:
         """`picture` sharpened until it has the least gradient energy that does not flicker between the target's neighbours."""
         energies = [gradient_sum(self.luma(index), self.sector) for index in (target.before, target.after)]
         wanted = LEAST_PULSING * (energies[0] + target.t * (energies[1] - energies[0]))
-        return restored(picture, picture, picture, target.t, share=0.0, energy=wanted, counts=self.sector)
+        return sharpened(picture, energy=wanted, counts=self.sector)
 
 
 Answer = tuple[str, Target, Luma, float]
@@ -205,7 +211,7 @@ def _mark(truth: _Truth, target: Target, picture: Luma) -> _Mark:
     )
     return _Mark(
         psnr=psnr(picture, real, truth.sector),
-        psnr_structures=psnr(structures(picture), structures(real), truth.sector),
+        psnr_structures=psnr(structures(picture), truth.structures(target.index), truth.sector),
         ssim=ssim(picture, real, truth.sector),
         pulsing=central,
         pulsing_sobel=sobel,

@@ -15,7 +15,7 @@ from echonode.dicom.video import contact_sheet
 from echonode.tasks.common.sector import Mask, Scene, luma
 from echonode.tasks.slow_motion.evaluate.held_out import MARGIN, HeldOut, Target
 from echonode.tasks.slow_motion.evaluate.quality import Luma, psnr
-from echonode.tasks.slow_motion.evaluate.scores import BLENDING, DIS, REPETITION, dis_name, sharp_name
+from echonode.tasks.slow_motion.evaluate.scores import BLENDING, DIS, REPETITION
 
 COLUMNS: Final = 3
 
@@ -36,12 +36,13 @@ class Sheet:
         if target == self._target:
             self._made[method] = picture
 
-    def write(self, folder: Path, *, name: str, sigma: float, models: Sequence[str]) -> Path:
-        """The acquired frame, then repetition, blending, DIS soft and sharp and the models, with the dB of each, as PNG."""
+    def write(self, folder: Path, *, name: str, flow: tuple[str, str], models: Sequence[str]) -> Path:
+        """The acquired frame, then repetition, blending, DIS soft and sharp (called `flow` in scores) and the models, with the dB of
+        each, as PNG."""
         truth = self._luma(self._target.index)
         shown = {"acquired": truth}
-        flow = ((dis_name(sigma), DIS), (sharp_name(sigma), f"sharp {DIS}"))
-        for method, label in ((REPETITION, REPETITION), (BLENDING, BLENDING), *flow):
+        labelled = zip(flow, (DIS, f"sharp {DIS}"), strict=True)
+        for method, label in ((REPETITION, REPETITION), (BLENDING, BLENDING), *labelled):
             shown[label] = self._made[method]
         shown |= {model: self._made[model] for model in models if model in self._made}
         labels = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -51,9 +51,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prefilters:
-    """In pixels, by factor and mark, the prefilter with the best mean over the loops: DIS is given its best chance."""
+    """Prefilters in pixels by factor and mark, of DIS as it is (`soft`) and sharpened (`sharp`), with the best mean over the
+    loops: DIS is given its best chance in each."""
 
-    best: Mapping[int, Mapping[str, float]]
+    soft: Mapping[int, Mapping[str, float]]
+    sharp: Mapping[int, Mapping[str, float]]
 
     @classmethod
     def of(cls, rows: Sequence[Row], sigmas: Sequence[float]) -> Prefilters:
@@ -62,24 +64,29 @@ class Prefilters:
             factor: [row for row in rows if row.factor == factor] for factor in sorted({row.factor for row in rows})
         }
 
-        def best(judged: Sequence[Row], field: str) -> float:
-            return max(sigmas, key=lambda sigma: float(_column(judged, dis_name(sigma), field).mean()))
-
-        return cls(
-            best={
-                factor: {field: best(judged, field) for field in COMPARED.values()}
+        def best(called: Callable[[float], str]) -> dict[int, dict[str, float]]:
+            return {
+                factor: {
+                    field: max(sigmas, key=lambda sigma: float(_column(judged, called(sigma), field).mean()))
+                    for field in COMPARED.values()
+                }
                 for factor, judged in factors.items()
-            }
-        )
+            }  # fmt: skip
+
+        return cls(soft=best(dis_name), sharp=best(sharp_name))
 
     @property
     def factors(self) -> tuple[int, ...]:
         """From the lowest on."""
-        return tuple(self.best)
+        return tuple(self.soft)
 
-    def of_psnr(self, factor: int) -> float:
-        """The one of PSNR."""
-        return self.best[factor]["psnr"]
+    def dis(self, factor: int, field: str = "psnr") -> str:
+        """DIS as it is, as it is called in scores."""
+        return dis_name(self.soft[factor][field])
+
+    def sharp_dis(self, factor: int, field: str = "psnr") -> str:
+        """DIS sharpened, as it is called in scores."""
+        return sharp_name(self.sharp[factor][field])
 
 
 def tables_of(
@@ -90,16 +97,19 @@ def tables_of(
     left_out: Sequence[tuple[str, str, str]],
     seed: int,
 ) -> dict[str, Table]:
-    """Per factor a table of loops; then means, how much models differ from DIS and each other, and what is missing."""
+    """Per factor two tables of loops; then means, how much models differ from DIS and each other, and what is missing."""
     found = {}
     for factor in prefilters.factors:
         judged = [row for row in rows if row.factor == factor]
         found[f"{factor}x, PSNR in dB inside the sector"] = _loops(
-            judged, sigma=prefilters.of_psnr(factor), models=models
+            judged, sigma=prefilters.soft[factor]["psnr"], models=models
         )
         if models:
             found[f"{factor}x, dB without what softness wins"] = _without_softness(
-                judged, sigma=prefilters.of_psnr(factor), coarse=prefilters.best[factor][STRUCTURES], models=models
+                judged,
+                sigma=prefilters.sharp[factor]["psnr"],
+                coarse=prefilters.soft[factor][STRUCTURES],
+                models=models,
             )
     found["means over loops"] = _means(rows, prefilters=prefilters, models=models)
     if models:
@@ -112,7 +122,7 @@ def tables_of(
 def metrics_of(
     rows: Sequence[Row], *, prefilters: Prefilters, models: Sequence[str], on: str, seed: int
 ) -> dict[str, tuple[Any, ...]]:
-    """Metrics of a manifest for each model: its marks at each factor, and the PSNR above DIS, with intervals by loop."""
+    """Metrics of a manifest for each model: its marks at each factor, and dB above DIS soft and sharp, with intervals by loop."""
     return {name: _metrics(rows, name, prefilters=prefilters, on=on, seed=seed) for name in models}
 
 
@@ -124,11 +134,10 @@ def _metrics(rows: Sequence[Row], name: str, *, prefilters: Prefilters, on: str,
             continue
         for mark, (field, unit) in MARKS.items():
             found.append(metric(f"{mark} {factor}x", _interval(_column(judged, name, field), seed), on=on, unit=unit))
-        of_psnr, coarse = prefilters.of_psnr(factor), prefilters.best[factor][STRUCTURES]
         for words, other, field in (
-            ("PSNR above DIS", dis_name(of_psnr), "psnr"),
-            ("PSNR above sharp DIS", sharp_name(of_psnr), "psnr"),
-            ("PSNR of structures above DIS", dis_name(coarse), STRUCTURES),
+            ("PSNR above DIS", prefilters.dis(factor), "psnr"),
+            ("PSNR above sharp DIS", prefilters.sharp_dis(factor), "psnr"),
+            ("PSNR of structures above DIS", prefilters.dis(factor, STRUCTURES), STRUCTURES),
         ):
             above = _column(judged, name, field) - _column(judged, other, field)
             found.append(metric(f"{words} {factor}x", _interval(above, seed), on=on, unit="dB"))
@@ -168,9 +177,10 @@ def _without_softness(rows: Sequence[Row], *, sigma: float, coarse: float, model
             plain, *(None if score is None else score.psnr_structures - plain for score in judged),
         ))  # fmt: skip
     words = (
-        f"Softness wins decibels. Sharp {DIS}: sharpened until its gradient energy is {LEAST_PULSING:g} of that of the acquired "
-        f"frames. Structures: what is coarser than {TEXTURE_SIGMA:g} pixels, of the made and the acquired frame alike; {DIS} as it "
-        f"is, prefilter of {coarse:g} pixels, the best for them in the mean of these loops."
+        f"Softness wins decibels. Sharp {DIS}: prefilter of {sigma:g} pixels, sharpened until its gradient energy is "
+        f"{LEAST_PULSING:g} of that of the acquired frames. Structures: what is coarser than {TEXTURE_SIGMA:g} pixels, of the "
+        f"made and the acquired frame alike; {DIS} as it is, prefilter of {coarse:g} pixels. Each prefilter is the best in the "
+        "mean of these loops."
     )
     return Table(columns=tuple(columns), rows=tuple(cells), words=words)
 
@@ -178,8 +188,7 @@ def _without_softness(rows: Sequence[Row], *, sigma: float, coarse: float, model
 def _means(rows: Sequence[Row], *, prefilters: Prefilters, models: Sequence[str]) -> Table:
     cells: list[tuple[Cell, ...]] = []
     for factor in prefilters.factors:
-        sigma = prefilters.of_psnr(factor)
-        for name in (REPETITION, BLENDING, dis_name(sigma), sharp_name(sigma), *models):
+        for name in (REPETITION, BLENDING, prefilters.dis(factor), prefilters.sharp_dis(factor), *models):
             judged = [row for row in rows if row.factor == factor and name in row.scores]
             if not judged:
                 continue
@@ -205,7 +214,8 @@ def _means(rows: Sequence[Row], *, prefilters: Prefilters, models: Sequence[str]
             "ms a frame",
         ),
         rows=tuple(cells),
-        words="Pulsing: gradient energy of interpolated over acquired frames; 1 does not flicker, blur is below 1. "
+        words="Pulsing: gradient energy of interpolated over acquired frames; 1 does not flicker, blur is below 1. DIS: "
+        "the prefilters that are best for PSNR. "
         "ms a frame: a model's whole runner; of the other methods the arithmetic alone.",
     )
 
@@ -214,8 +224,7 @@ def _differences(rows: Sequence[Row], *, prefilters: Prefilters, models: Sequenc
     cells: list[tuple[Cell, ...]] = []
     for factor in prefilters.factors:
         for mark, field in COMPARED.items():
-            sigma = prefilters.best[factor][field]
-            against = (dis_name(sigma), sharp_name(sigma))
+            against = (prefilters.dis(factor, field), prefilters.sharp_dis(factor, field))
             pairs = [(name, other) for name in models for other in against] + list(combinations(models, 2))
             for first, second in pairs:
                 both = [row for row in rows if row.factor == factor and first in row.scores and second in row.scores]

@@ -45,7 +45,7 @@ LAST_RATE = 0.02  # of the first
 WORDS: Final = {
     "What is interpolated": [
         "Two acquired frames and those before and after them are brought there by classical flow and by how motion speeds "
-        "up; the network says what to add to the two that are fused. Four frames of the loop are asked back from those "
+        "up; the network says what to add to the two that are fused. Up to four frames of the loop are asked back from those "
         "beside them, and as much is added as they bear out (the object says how much where it is not all), at most a "
         "share of what the two frames differ by. Some of the fine texture is put back as it is in the acquired frames, and "
         "the picture is sharpened until it is nearly as sharp as they are. Acquired frames pass bit for bit."

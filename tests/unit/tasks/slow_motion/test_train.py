@@ -23,7 +23,7 @@ from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 from echonode.tasks.slow_motion.refined_flow import RefinedFlow
 from echonode.tasks.slow_motion.refinement import Flows4, Refinement
 from echonode.tasks.slow_motion.runner import SlowMotionRunner, Trustworthiness, open_runner
-from echonode.tasks.slow_motion.texture import bounded, gradient_energy, restored
+from echonode.tasks.slow_motion.texture import bounded, gradient_sum, restored
 from echonode.tasks.slow_motion.train import main
 from echonode.tasks.slow_motion.train.loops import TrainingLoop
 from echonode.tasks.slow_motion.train.samples import AFTER, BEFORE, FIRST, SECOND, Samples, augmented, draw
@@ -138,8 +138,8 @@ def test_a_network_that_has_learned_nothing_gives_the_classical_picture_as_sharp
     (plain,) = optical.frames(pair, flows, trust, [0.5])
     (found,) = refined.frames(pair, flows, trust, [0.5])
     assert np.abs(found - plain)[inside].mean() < 2.0
-    acquired = gradient_energy(lights[1].astype(np.float32), inside)
-    assert 0.9 <= gradient_energy(found[:, :, 0], inside) / acquired <= 1.1
+    acquired = gradient_sum(lights[1].astype(np.float32), inside)
+    assert 0.9 <= gradient_sum(found[:, :, 0], inside) / acquired <= 1.1
 
 
 def test_what_speeds_up_is_met_where_it_is() -> None:
@@ -190,11 +190,11 @@ def test_a_soft_picture_gets_the_sharpness_that_is_asked_and_keeps_its_structure
     soft = 100 + 30 * np.sin(np.arange(96, dtype=np.float32) / 8)[None].repeat(96, axis=0)
     soft += 0.3 * (grain(1) - 60)
     everywhere = np.ones((96, 96), np.bool_)
-    acquired = gradient_energy(first, everywhere)
-    assert gradient_energy(soft, everywhere) < 0.2 * acquired
+    acquired = gradient_sum(first, everywhere)
+    assert gradient_sum(soft, everywhere) < 0.2 * acquired
     for share in (0.0, 0.3):
         found = restored(soft, first, second, 0.5, share=share, energy=asked * acquired, counts=everywhere)
-        assert gradient_energy(found, everywhere) == pytest.approx(asked * acquired, rel=0.03)
+        assert gradient_sum(found, everywhere) == pytest.approx(asked * acquired, rel=0.03)
         assert np.abs(cv2.GaussianBlur(found - soft, (0, 0), 4.0)).mean() < 1.0
 
 
