@@ -75,7 +75,6 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, packages: Sequen
     networks: list[UNet] = [
         build(name).eval().requires_grad_(False) for name in ("superslomo-flow", "superslomo-interpolation")
     ]
-    frames = beating(*size, frames=2)
     two, whole = (
         Clip(frames=beating(*size, frames=count), times_ms=np.arange(count) * 33.3) for count in (2, LOOP_FRAMES)
     )
@@ -102,7 +101,7 @@ def speed(*, threads: int, size: tuple[int, int], repeats: int, packages: Sequen
         assert not result.repeated.any()
 
     def plain() -> None:
-        list(published.slowed(*networks, list(frames), factor=FACTOR, means=MEANS, convention="half-pixel"))
+        list(published.slowed(*networks, list(two.frames), factor=FACTOR, means=MEANS, convention="half-pixel"))
 
     # A network that is suited to each loop pays for that once a loop, so the shipped packages are given a whole one.
     ways: dict[str, tuple[Callable[[], None], int]] = {
