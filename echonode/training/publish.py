@@ -73,9 +73,8 @@ def publish(
         checked = _checked(content)
         (part / MANIFEST_FILE).write_text(manifest_toml(checked), encoding="utf-8")
         sections = {title: table.markdown() for title, table in (tables or {}).items()}
-        card = model_card(
-            checked, further={**sections, **{title: list(lines) for title, lines in (words or {}).items()}}
-        )
+        told = {**_began(arguments), **{title: list(lines) for title, lines in (words or {}).items()}}
+        card = model_card(checked, further={**sections, **told})
         (part / CARD_FILE).write_text(card, encoding="utf-8")
         for path in (*part.iterdir(), part):
             sync(path)
@@ -119,6 +118,12 @@ def _kept(tensors: Tensors, *, half: bool) -> dict[str, torch.Tensor]:
                 raise BadInput(f"weights {name}: hold values that are no finite number{' as float16' if half else ''}")
         kept[name] = tensor.clone(memory_format=torch.contiguous_format)
     return kept
+
+
+def _began(arguments: TrainingArguments) -> dict[str, list[str]]:
+    """A section on the weights that training began from, where those were no chance."""
+    begun = arguments.identity()["init"]
+    return {} if begun is None else {"What it began from": [f"Weights of a file (`--init`) of SHA-256 `{begun}`."]}
 
 
 def _trained(run: Run, *, recipe: str, steps: int, seeds: Sequence[int]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ MANIFEST = {"task": "tiny", "title": "Tiny | one", "trained_on": "two hearts", "
 ERROR = metric("EF MAE", Interval(value=3.2, low=2.9, high=float("nan"), n=40), unit="%", on="seed 2", locked=True)
 
 
-def published(folder: Path, value: float = 1.0, half: tuple[str, ...] = ("net",)) -> Path:
+def published(folder: Path, value: float = 1.0, half: tuple[str, ...] = ("net",), init: Path | None = None) -> Path:
     arguments = TrainingArguments(
-        task="tiny", data=("phantom:4@1/quick",), out=folder / "run", name="tiny-1", models=folder / "models"
-    )
+        task="tiny", data=("phantom:4@1/quick",), out=folder / "run", name="tiny-1", models=folder / "models",
+        init=init,
+    )  # fmt: skip
     data = dataset_of(arguments, name="set")
     with Run.of(arguments, identity=arguments.identity(), total=3, dataset=data) as run:
         package = publish(
@@ -63,6 +65,15 @@ def test_what_learned_from_phantoms_alone_is_marked_and_the_mark_is_in_the_diges
     for words in ("Trained on simulated data alone", "| EF MAE | 3.2 % |  | 40 | seed 2 (locked) |", "| < 30 | 4 |",
                   "## What it is not", "Locked."):  # fmt: skip
         assert words in card
+
+
+def test_a_card_says_what_a_network_began_from(tmp_path: Path) -> None:
+    """Whoever asks what a model learned from must hear of what it learned before."""
+    weights = tmp_path / "older.safetensors"
+    weights.write_bytes(b"weights")
+    card = (published(tmp_path / "a", init=weights) / "MODEL_CARD.md").read_text()
+    assert hashlib.sha256(b"weights").hexdigest() in card
+    assert "began from" not in (published(tmp_path / "b") / "MODEL_CARD.md").read_text()
 
 
 def test_another_model_of_that_name_is_not_overwritten(tmp_path: Path) -> None:
