@@ -52,7 +52,7 @@ WORDS: Final = {
     ]
 }
 UNNAMED: Final = "this network"
-INDIFFERENT: Final = ("folds",)  # options that do not change what is learned
+INDIFFERENT: Final = ("folds", "version")  # options that do not change what is learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class Options:
     """Sizes of the network, of samples, and the weights of the loss.
 
     `everything` learns from all items, also those that would have been kept for validation and test: for a package whose
-    error was measured on folds. `folds` are the files of their evaluations, for the card. `colour` takes colour
-    Doppler loops too; coloured pixels never count.
+    error was measured on folds. `folds` are the files of their evaluations, for the card; `version` is the package's.
+    `colour` takes colour Doppler loops too; coloured pixels never count.
     """
 
     width: int = 64
@@ -80,6 +80,7 @@ class Options:
     colour: bool = True
     everything: bool = False
     folds: tuple[Path, ...] = ()
+    version: str = "1"
 
     def __post_init__(self) -> None:
         if self.crop % MULTIPLE or not MULTIPLE <= self.crop <= self.drawn:
@@ -302,7 +303,8 @@ def _begin_from(network: Refinement, arguments: TrainingArguments) -> None:
 def _manifest(data: DatasetManifest, options: Options) -> dict[str, Any]:
     look = Look()
     return {
-        "task": "slow_motion", "title": "Slow motion by refined optical flow", "trained_on": data.learned_from,
+        "task": "slow_motion", "title": "Slow motion by refined optical flow", "version": options.version,
+        "trained_on": data.learned_from,
         "preparation": "clinical", "evaluated": ["clinical"],
         "architecture": {"refinement": ARCHITECTURE},
         "config": {
