@@ -177,13 +177,14 @@ class RefinedFlow:
             before=self._tensor(around[0].transpose(2, 0, 1)),
             after=self._tensor(around[1].transpose(2, 0, 1)),
         )
+        accelerations = known.accelerations()
         for t in times:
             moment = torch.tensor([t], dtype=torch.float32, device=self._device)
             with (
                 torch.inference_mode(),
                 torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._precision == torch.bfloat16),
             ):
-                found = self._network(frames, known, moment)
+                found = self._network(frames, known, moment, accelerations)
             to0, to1, fused, light = (
                 np.ascontiguousarray(each[0, :, :height, :width].permute(1, 2, 0).float().cpu().numpy())
                 for each in (found.to0, found.to1, 255 * found.fused, 255 * found.light)

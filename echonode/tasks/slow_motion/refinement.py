@@ -23,6 +23,7 @@ ARCHITECTURE: Final = "flow-refinement"
 MULTIPLE: Final = 8  # pixels: the coarsest level has an eighth of the resolution
 LIGHT: Final = 0.2  # about the mean of an echo; pictures reach the network around zero
 FLOW_SCALE: Final = 0.1
+SLOPE: Final = 0.1  # of rectifiers below zero
 HANDED: Final = 32  # channels handed from a quarter of the resolution to half of it
 
 
@@ -34,6 +35,10 @@ class Flows4:
     backward: torch.Tensor
     before: torch.Tensor
     after: torch.Tensor
+
+    def accelerations(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of what is seen from frame 0 and from frame 1, the same for all times."""
+        return accelerated(self.forward, self.before), accelerated(self.backward, self.after)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -71,15 +76,23 @@ class Refinement(nn.Module):
         if self.light.bias is not None:
             nn.init.zeros_(self.light.bias)
 
-    def forward(self, frames: torch.Tensor, flows: Flows4, times: torch.Tensor) -> Correction:
-        """The correction at each of the times."""
+    def forward(
+        self,
+        frames: torch.Tensor,
+        flows: Flows4,
+        times: torch.Tensor,
+        accelerations: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> Correction:
+        """The correction at each of the times; `accelerations` are those of the flows, where somebody has them."""
+        kept = _precision(frames)
         t = times.view(-1, 1, 1, 1)
+        quarter, half = ((frames.shape[2] // by, frames.shape[3] // by) for by in (4, 2))
         before, first, second, after = (frames[:, place : place + 1] for place in range(4))
         with torch.no_grad():
             to0, to1 = flows_at(t, flows.forward, flows.backward)
             bend = ACCELERATION * t * (1 - t) / 2
-            to0 = to0 + bend * accelerated(flows.forward, flows.before)
-            to1 = to1 + bend * accelerated(flows.backward, flows.after)
+            bent0, bent1 = accelerations or flows.accelerations()
+            to0, to1 = to0 + bend * bent0, to1 + bend * bent1
             to_before = to0 + warp(flows.before, to0, convention="exact")
             to_after = to1 + warp(flows.after, to1, convention="exact")
             near = [
@@ -87,15 +100,15 @@ class Refinement(nn.Module):
                 for frame, flow in ((first, to0), (second, to1), (before, to_before), (after, to_after))
             ]
             fused = near[0] + t * (near[1] - near[0])
-            seen = torch.cat((*near, first, second), dim=1) - LIGHT
-            motion = functional.avg_pool2d(torch.cat((to0, to1, to_before, to_after), dim=1), 4)
-        quarter, half = ((frames.shape[2] // by, frames.shape[3] // by) for by in (4, 2))
+            seen = 2 * (torch.cat((*near, first, second), dim=1) - LIGHT).to(kept)
+            moved = (functional.avg_pool2d(flow, 4) for flow in (to0, to1, to_before, to_after))
+            motion = torch.cat((FLOW_SCALE * torch.cat(tuple(moved), dim=1), t.expand(-1, 1, *quarter)), dim=1).to(kept)
         x = functional.pixel_unshuffle(seen[:, :4], 4)
-        x = self.look_more(self.look(torch.cat((2 * x, FLOW_SCALE * motion, t.expand(-1, 1, *quarter)), dim=1)))
+        x = self.look_more(self.look(torch.cat((x, motion), dim=1)))
         wide = self.up(_active(self.context(self.down(_active(x)))))
         x = _active(self.join(x + _enlarged(wide, to=quarter)))
         handed = _enlarged(self.hand_down(x), to=half)
-        y = torch.cat((handed, 2 * functional.pixel_unshuffle(seen, 2), t.expand(-1, 1, *half)), dim=1)
+        y = torch.cat((handed, functional.pixel_unshuffle(seen, 2), t.expand(-1, 1, *half).to(kept)), dim=1)
         y = self.light(_active(self.fine_more(self.fine_look(y)))).float()
         return Correction(to0=to0, to1=to1, fused=fused, light=LIGHT * functional.pixel_shuffle(y, 2))
 
@@ -118,13 +131,20 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As many channels as it is given."""
-        added: torch.Tensor = self.second(_active(self.first(_active(x))))
+        inner = functional.leaky_relu(self.first(_active(x)), SLOPE, inplace=True)
+        added: torch.Tensor = self.second(inner)
         return x + added
+
+
+def _precision(x: torch.Tensor) -> torch.dtype:
+    """That of the convolutions: what they are given is kept in it from the start, which halves what is moved about."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def _active(x: torch.Tensor) -> torch.Tensor:
     """Leaky: with plain rectifiers whole layers died early in training."""
-    return functional.leaky_relu(x, 0.1)
+    return functional.leaky_relu(x, SLOPE)
 
 
 def _conv(into: int, out: int) -> nn.Conv2d:
