@@ -27,13 +27,11 @@ import cv2
 import numpy as np
 import torch
 from scipy import fft
+from slow_motion_limits import clips
 
 from echonode.core.clip import Clip
-from echonode.core.errors import EchonodeError
-from echonode.core.settings import LimitsSection
-from echonode.dicom.pixels import read_clip
 from echonode.registry.catalogue import Catalogue
-from echonode.tasks.common.sector import Scene, find_scene, luma
+from echonode.tasks.common.sector import Scene, luma
 from echonode.tasks.slow_motion.agreement import sampled
 from echonode.tasks.slow_motion.evaluate.held_out import DisFlow, held_out, warped
 from echonode.tasks.slow_motion.evaluate.quality import gradient_energy, psnr
@@ -41,8 +39,6 @@ from echonode.tasks.slow_motion.refined_flow import RefinedFlow, open_refined_fl
 from echonode.tasks.slow_motion.sector_frames import SectorFrames
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-LONGEST_MS = 35.05
-COLOUR = 0.004
 SIGMAS = (0.0, 1.0, 1.5, 2.0, 3.0)
 SHARE = 0.2  # of the pixels that are fitted on
 
@@ -65,20 +61,6 @@ class Answer:
     def whole(self, picture: np.ndarray) -> np.ndarray:
         """The picture as it would be shown."""
         return np.where(self.shown, np.clip(picture, 0, 255), self.nearest).astype(np.float32)
-
-
-def loops(folder: Path, only: str) -> Iterator[tuple[str, Clip, Scene]]:
-    """Every grey loop that is fast enough."""
-    for path in sorted(folder.rglob("*.dcm")):
-        if only not in str(path):
-            continue
-        try:
-            clip = read_clip(path, limits=LimitsSection())
-        except EchonodeError:
-            continue
-        scene = find_scene(clip.frames, clip.regions) if len(clip.frames) > 2 else None
-        if scene is not None and np.diff(clip.times_ms).max() <= LONGEST_MS and scene.colour_fraction <= COLOUR:
-            yield str(path.relative_to(folder)), clip, scene
 
 
 def answers(clip: Clip, scene: Scene, factor: int, engine: RefinedFlow) -> Iterator[Answer]:
@@ -212,7 +194,7 @@ def main() -> None:
     for factor in (int(each) for each in asked.factors.split(",")):
         rows = [
             Row.of(name, answer, asked.energy)
-            for name, clip, scene in loops(asked.loops, asked.only)
+            for name, clip, scene in clips(asked.loops, asked.only)
             if (answer := list(answers(clip, scene, factor, engine)))
         ]
         if not rows:

@@ -27,10 +27,11 @@ import cv2
 import numpy as np
 from scipy import linalg
 
+from echonode.core.clip import Clip
 from echonode.core.errors import EchonodeError
 from echonode.core.settings import LimitsSection
 from echonode.dicom.pixels import read_clip
-from echonode.tasks.common.sector import find_scene, luma
+from echonode.tasks.common.sector import Scene, find_scene, luma
 from echonode.tasks.slow_motion.agreement import sampled
 from echonode.tasks.slow_motion.optical_flow import OpticalFlow
 
@@ -48,8 +49,8 @@ def plain_flow(sigma: float = 1.5) -> OpticalFlow:
     return OpticalFlow(prefilter_sigma=sigma, smoothness=20.0, iterations=5)
 
 
-def loops(folder: Path, only: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Name, luma (T, H, W), times in ms and sector of every grey loop that is fast enough."""
+def clips(folder: Path, only: str) -> Iterator[tuple[str, Clip, Scene]]:
+    """Name, clip and scene of every grey loop that is fast enough."""
     for path in sorted(folder.rglob("*.dcm")):
         if only not in str(path):
             continue
@@ -60,10 +61,14 @@ def loops(folder: Path, only: str) -> Iterator[tuple[str, np.ndarray, np.ndarray
         if len(clip.frames) < 6 or np.diff(clip.times_ms).max() > LONGEST_MS:
             continue
         scene = find_scene(clip.frames, clip.regions)
-        if scene is None or scene.colour_fraction > COLOUR:
-            continue
-        light = np.stack([luma(frame) for frame in clip.frames])
-        yield str(path.relative_to(folder)), light, clip.times_ms, scene.sector
+        if scene is not None and scene.colour_fraction <= COLOUR:
+            yield str(path.relative_to(folder)), clip, scene
+
+
+def loops(folder: Path, only: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Name, luma (T, H, W), times in ms and sector of each of them."""
+    for name, clip, scene in clips(folder, only):
+        yield name, np.stack([luma(frame) for frame in clip.frames]), clip.times_ms, scene.sector
 
 
 def surroundings(
